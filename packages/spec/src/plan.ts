@@ -1,0 +1,426 @@
+import { declarationIssues, parseTimeout } from "./declaration.ts"
+import type { SpecIssue } from "./errors.ts"
+import { SpecError, show } from "./errors.ts"
+import { expand, type Point } from "./expand.ts"
+import type { ArmInput, Experiment, TuneInput } from "./experiment.ts"
+import { fieldsAt } from "./fields.ts"
+import { type JsonObject, trialId } from "./identity.ts"
+import { isFields, nest, valueAt } from "./merge.ts"
+import { declaredMetric, type Metric } from "./metric.ts"
+import { overrides } from "./overrides.ts"
+import { type Layer, mergeLayers, placeIn, resolveConfig } from "./resolve.ts"
+
+/** What the command line changes. */
+export interface PlanOptions {
+  readonly profile?: string
+  /** Only these arms. */
+  readonly arms?: ReadonlyArray<string>
+  readonly seeds?: number | ReadonlyArray<number>
+  /** `--set` overrides: dotted path → JSON text, or plain text that stands for a string. */
+  readonly set?: Readonly<Record<string, string>>
+}
+
+/** One thing compared: an arm at a point of the sweep. */
+export interface Condition {
+  readonly arm: string
+  /** Values of the sweep, by dotted path; empty without a sweep. */
+  readonly point: Point
+  /** Unique in the plan: the arm's name, and the point where there is a sweep. */
+  readonly label: string
+  /** The candidates of its tuning; empty when it is not tuned. */
+  readonly candidates: ReadonlyArray<Point>
+}
+
+/** A trial of the plan. */
+export interface PlannedTrial {
+  /** Content hash of (task, version, config, seed). */
+  readonly id: string
+  readonly taskName: string
+  readonly taskVersion: number
+  /** The fully resolved config in its encoded form: plain JSON with sorted keys. */
+  readonly config: JsonObject
+  readonly seed: number
+  readonly arm: string
+  /** Label of the condition. */
+  readonly condition: string
+  readonly phase: "tune" | "compare"
+  /** Values of the sweep and of tuning, by dotted path. */
+  readonly point: Point
+}
+
+/** What tuning chose: condition label → point of the tuning space. */
+export type Selection = Readonly<Record<string, Point>>
+
+/** How one condition's choice was made. */
+export interface Choice {
+  readonly condition: string
+  readonly winner: Point | undefined
+  /** Every candidate with its mean over the tuning seeds that have a finite value, and how many those were. */
+  readonly candidates: ReadonlyArray<{
+    readonly point: Point
+    readonly score: number | undefined
+    readonly seeds: number
+  }>
+}
+
+/** What an experiment comes to: conditions and trials. */
+export interface Plan {
+  readonly experiment: Experiment
+  readonly profile: string | undefined
+  readonly conditions: ReadonlyArray<Condition>
+  readonly baseline: string
+  readonly seeds: ReadonlyArray<number>
+  /** The metrics compared; the first one ranks. */
+  readonly compare: ReadonlyArray<string>
+  /** The metric that decides the tuning, and its direction. */
+  readonly tuneBy: { readonly metric: string; readonly goal: Metric["goal"] } | undefined
+  /** Trials of the tuning; empty when nothing is tuned. */
+  readonly tuning: ReadonlyArray<PlannedTrial>
+  /**
+   * The compared trials, all conditions at the first seed, then all at the second, and so on, so that a part of them
+   * already compares every arm. `selection` gives the tuned point of every tuned condition.
+   *
+   * @throws SpecError when a tuned condition has no point in `selection`
+   */
+  compared(selection?: Selection): ReadonlyArray<PlannedTrial>
+  /** How many trials there will be in all. */
+  readonly count: { readonly tune: number; readonly compare: number }
+  readonly policy: {
+    readonly retry: number
+    /** Seconds; undefined for no limit. */
+    readonly timeout: number | undefined
+    readonly onFailure: "continue" | "stop"
+    readonly device: string | undefined
+  }
+}
+
+const brief = (value: unknown): string => {
+  if (typeof value === "string") return value
+  if (isFields(value) && typeof value["_tag"] === "string") {
+    const { _tag, ...rest } = value
+    const fields = Object.entries(rest).map(([name, field]) => `${name}=${brief(field)}`)
+    return `${_tag}(${fields.join(",")})`
+  }
+  return show(value)
+}
+
+/** A point in one line: `tuner.rank=4 epochs=10`. */
+export const pointLabel = (point: Point): string =>
+  Object.entries(point)
+    .map(([path, value]) => `${path}=${brief(value)}`)
+    .join(" ")
+
+/** Seeds as a list: a count n means 0 … n-1. */
+export const seedList = (seeds: number | ReadonlyArray<number>): ReadonlyArray<number> =>
+  typeof seeds === "number" ? Array.from({ length: seeds }, (_, i) => i) : [...new Set(seeds)]
+
+/**
+ * Turns a declaration into conditions and trials. A pure function: the same declaration and options give the same plan
+ * on every machine.
+ *
+ * Layers merge in this order, the last wins: base, arm, sweep point, tuning point, `tune.with` (tuning trials only),
+ * profile, `--set`. A field that the profile or `--set` gives is neither swept nor tuned.
+ *
+ * @throws SpecError with all mistakes that were found
+ */
+export function plan(experiment: Experiment, options: PlanOptions = {}): Plan {
+  const { plan, issues } = analyse(experiment, options)
+  if (plan === undefined)
+    throw new SpecError({ experiment: typeof experiment?.name === "string" ? experiment.name : "", issues })
+  return plan
+}
+
+/** As {@link plan}, giving the mistakes instead of throwing them. The plan is undefined when there are any. */
+export function analyse(
+  experiment: Experiment,
+  options: PlanOptions = {},
+): { readonly plan: Plan | undefined; readonly issues: ReadonlyArray<SpecIssue> } {
+  const found = new Map<string, SpecIssue>()
+  const issue = (one: SpecIssue): void => {
+    const key = `${one.path}\n${one.expected}\n${one.got}`
+    if (!found.has(key)) found.set(key, one)
+  }
+  for (const one of declarationIssues(experiment, options)) issue(one)
+  // Without a sound outline there is nothing to expand.
+  if (found.size > 0 && [...found.values()].some((one) => one.path === "" || /^(task|base|arms)$/.test(one.path)))
+    return { plan: undefined, issues: [...found.values()] }
+
+  const { task } = experiment
+  const profile = options.profile === undefined ? undefined : experiment.profiles?.[options.profile]
+  const profileAt = `profiles.${options.profile}`
+  const allArms = Object.keys(experiment.arms)
+  const chosen = (options.arms ?? profile?.arms ?? allArms).filter((arm) => allArms.includes(arm))
+  const arms = allArms.filter((arm) => chosen.includes(arm))
+
+  const own = new Set(fieldsAt(task.config.ast, {}, []).map((field) => field.name))
+  const configOf = (arm: ArmInput<unknown>): Readonly<Record<string, unknown>> =>
+    Object.fromEntries(Object.entries(arm).filter(([name]) => own.has(name) || (name !== "tune" && name !== "sweep")))
+  const spaceOf = (arm: Readonly<Record<string, unknown>>, name: "tune" | "sweep") =>
+    own.has(name) ? undefined : arm[name]
+
+  const sets = overrides(options.set ?? {}, allArms)
+  for (const one of sets.issues) issue(one)
+  const profileBase = profile?.base ?? {}
+  const pinned = (arm: string, path: string): boolean => {
+    const keys = path.split(".")
+    return [profileBase, sets.all, sets.of(arm)].some((layer) => {
+      // Setting `tuner` as a whole also decides `tuner.rank`; setting `tuner.rank` decides only that.
+      for (let n = 1; n <= keys.length; n++) {
+        const value = valueAt(layer, keys.slice(0, n))
+        if (value === undefined) return false
+        if (n === keys.length || !isFields(value) || "_tag" in value) return true
+      }
+      return false
+    })
+  }
+
+  type Tune = Omit<TuneInput<unknown, string, Readonly<Record<string, unknown>>>, "by"> & { readonly by: string }
+  const tune =
+    profile?.tune === false || (experiment.tune === undefined && profile?.tune === undefined)
+      ? undefined
+      : ({ ...experiment.tune, ...(profile?.tune || {}) } as Tune)
+  const sweep =
+    profile?.sweep === undefined
+      ? { at: "sweep", space: experiment.sweep ?? {} }
+      : { at: `${profileAt}.sweep`, space: (profile.sweep || {}) as Readonly<Record<string, unknown>> }
+  const overAt = profile?.tune && profile.tune.over !== undefined ? `${profileAt}.tune.over` : "tune.over"
+  const withAt = profile?.tune && profile.tune.with !== undefined ? `${profileAt}.tune.with` : "tune.with"
+
+  const seeds = seedList(options.seeds ?? profile?.seeds ?? experiment.seeds)
+  const tuneSeeds = seedList(tune?.seeds ?? 1)
+
+  interface Draft extends Condition {
+    readonly layers: (tuned: Point, phase: "tune" | "compare") => ReadonlyArray<Layer>
+  }
+  const drafts: Draft[] = []
+  for (const arm of arms) {
+    const declared = experiment.arms[arm]!
+    const below: ReadonlyArray<Layer> = [
+      { at: "base", value: experiment.base },
+      { at: `arms.${arm}`, value: configOf(declared) },
+    ]
+    const above: ReadonlyArray<Layer> = [
+      { at: `${profileAt}.base`, value: profileBase },
+      { at: "--set", value: sets.all },
+      { at: `--set arms.${arm}`, value: sets.of(arm) },
+    ]
+    const lookUp =
+      (extra: Point) =>
+      (path: string, point: Point): unknown =>
+        valueAt(mergeLayers([...below, { at: "", value: nest({ ...extra, ...point }) }, ...above]), path.split("."))
+    /** The axes of an arm: the experiment's, replaced one by one by the arm's own, less those that are pinned. */
+    const axes = (
+      shared: { readonly at: string; readonly space: Readonly<Record<string, unknown>> },
+      name: "tune" | "sweep",
+    ): ReadonlyArray<{ readonly at: string; readonly space: Readonly<Record<string, unknown>> }> => {
+      const mine = spaceOf(declared, name)
+      if (mine === false) return []
+      const replaced = isFields(mine) ? mine : {}
+      const free = (space: Readonly<Record<string, unknown>>, skip: Readonly<Record<string, unknown>>) =>
+        Object.fromEntries(Object.entries(space).filter(([path]) => !pinned(arm, path) && !Object.hasOwn(skip, path)))
+      return [
+        { at: shared.at, space: free(shared.space, replaced) },
+        { at: `arms.${arm}.${name}`, space: free(replaced, {}) },
+      ].filter(({ space }) => Object.keys(space).length > 0)
+    }
+    const layersOf = (parts: ReturnType<typeof axes>, point: Point): ReadonlyArray<Layer> =>
+      parts.map(({ at, space }) => ({
+        at,
+        value: nest(Object.fromEntries(Object.entries(point).filter(([path]) => Object.hasOwn(space, path)))),
+      }))
+    const expanded = (parts: ReturnType<typeof axes>, extra: Point, budget?: number): ReadonlyArray<Point> => {
+      if (parts.length === 0) return []
+      const at = parts.length === 1 ? parts[0]!.at : parts.map((part) => part.at).join(" with ")
+      const place = (path: string) => parts.find((part) => Object.hasOwn(part.space, path))?.at ?? at
+      return expand(Object.assign({}, ...parts.map((part) => part.space)), {
+        arm,
+        lookUp: lookUp(extra),
+        at,
+        place,
+        issue,
+        ...(budget === undefined ? {} : { budget }),
+      })
+    }
+    const sweepAxes = axes(sweep, "sweep")
+    const points = sweepAxes.length === 0 ? [{}] : expanded(sweepAxes, {})
+    const tuneAxes = tune === undefined ? [] : axes({ at: overAt, space: tune.over ?? {} }, "tune")
+    for (const point of points) {
+      const label = Object.keys(point).length === 0 ? arm : `${arm} ${pointLabel(point)}`
+      drafts.push({
+        arm,
+        point,
+        label,
+        candidates: tuneAxes.length === 0 ? [] : expanded(tuneAxes, point, tune?.budget),
+        layers: (tuned, phase) => [
+          ...below,
+          ...layersOf(sweepAxes, point),
+          ...layersOf(tuneAxes, tuned),
+          ...(phase === "tune" && tune?.with !== undefined ? [{ at: withAt, value: tune.with }] : []),
+          ...above,
+        ],
+      })
+    }
+  }
+
+  // The same budget for every arm, or the comparison is not one.
+  const tuned = drafts.filter((draft) => draft.candidates.length > 0)
+  const counts = new Set(tuned.map((draft) => draft.candidates.length))
+  if (counts.size > 1) {
+    const list = tuned.map((draft) => `${draft.label}: ${draft.candidates.length}`).join(", ")
+    issue({
+      path: "tune.over",
+      expected: "the same number of candidates for every arm (set tune.budget to draw as many from each space)",
+      got: list,
+    })
+  }
+
+  // Resolve every config once, and say of each mistake where it was made.
+  const absent = new Map<string, { readonly issue: SpecIssue; readonly arms: Set<string> }>()
+  const resolve = (draft: Draft, point: Point, phase: "tune" | "compare") => {
+    const resolved = resolveConfig(task.config, draft.layers(point, phase))
+    if (resolved._tag === "Config") return resolved
+    for (const { absent: missing, ...one } of resolved.issues) {
+      if (!missing) issue(one)
+      else {
+        const entry = absent.get(one.path) ?? { issue: one, arms: new Set<string>() }
+        entry.arms.add(draft.arm)
+        absent.set(one.path, entry)
+      }
+    }
+    return undefined
+  }
+  const compareConfigs = new Map<string, string>()
+  const tuning: PlannedTrial[] = []
+  const trial = (
+    draft: Draft,
+    config: JsonObject,
+    seed: number,
+    phase: "tune" | "compare",
+    point: Point,
+  ): PlannedTrial => ({
+    id: trialId({ task: task.name, version: task.version, config, seed }),
+    taskName: task.name,
+    taskVersion: task.version,
+    config,
+    seed,
+    arm: draft.arm,
+    condition: draft.label,
+    phase,
+    point: { ...draft.point, ...point },
+  })
+  for (const draft of drafts) {
+    const candidates = draft.candidates.length === 0 ? [{}] : draft.candidates
+    const signature: string[] = []
+    for (const candidate of candidates) {
+      const compared = resolve(draft, candidate, "compare")
+      if (compared !== undefined) signature.push(compared.key)
+      if (draft.candidates.length === 0) continue
+      const searched = resolve(draft, candidate, "tune")
+      if (searched === undefined) continue
+      for (const seed of tuneSeeds) tuning.push(trial(draft, searched.config, seed, "tune", candidate))
+    }
+    if (signature.length !== candidates.length) continue
+    const key = signature.sort().join("\n")
+    const twin = compareConfigs.get(key)
+    if (twin === undefined) compareConfigs.set(key, draft.label)
+    else {
+      issue({
+        path: `arms.${draft.arm}`,
+        expected: `another config than ${JSON.stringify(twin)}`,
+        got: `the same trials for ${JSON.stringify(draft.label)}`,
+      })
+    }
+  }
+  for (const { issue: one, arms: lacking } of absent.values()) {
+    if (lacking.size === arms.length) issue({ ...one, path: placeIn("base", [one.path]) })
+    else for (const arm of lacking) issue({ ...one, path: placeIn(`arms.${arm}`, [one.path]) })
+  }
+  if (found.size > 0) return { plan: undefined, issues: [...found.values()] }
+
+  const compare = typeof experiment.compare === "string" ? [experiment.compare] : experiment.compare
+  const baseline =
+    experiment.baseline !== undefined && arms.includes(experiment.baseline) ? experiment.baseline : arms[0]!
+  return {
+    issues: [],
+    plan: {
+      experiment,
+      profile: options.profile,
+      conditions: drafts.map(({ arm, point, label, candidates }) => ({ arm, point, label, candidates })),
+      baseline,
+      seeds,
+      compare,
+      tuneBy:
+        tune === undefined || tuned.length === 0
+          ? undefined
+          : { metric: tune.by, goal: declaredMetric(task.metrics, tune.by)!.goal },
+      tuning,
+      count: { tune: tuning.length, compare: drafts.length * seeds.length },
+      policy: {
+        retry: profile?.retry ?? experiment.retry ?? 1,
+        timeout: parseTimeout(profile?.timeout ?? experiment.timeout),
+        onFailure: experiment.onFailure ?? "continue",
+        device: experiment.device,
+      },
+      compared: (selection = {}) => {
+        const lacking = tuned.filter((draft) => !Object.hasOwn(selection, draft.label))
+        if (lacking.length > 0) {
+          throw new SpecError({
+            experiment: experiment.name,
+            issues: lacking.map((draft) => ({
+              path: `selection of ${JSON.stringify(draft.label)}`,
+              expected: "the point that tuning chose",
+              got: "nothing",
+            })),
+          })
+        }
+        const configs = drafts.map((draft) => {
+          const point = draft.candidates.length === 0 ? {} : selection[draft.label]!
+          const resolved = resolveConfig(task.config, draft.layers(point, "compare"))
+          if (resolved._tag === "Config") return { draft, point, config: resolved.config }
+          throw new SpecError({ experiment: experiment.name, issues: resolved.issues })
+        })
+        return seeds.flatMap((seed) =>
+          configs.map(({ draft, point, config }) => trial(draft, config, seed, "compare", point)),
+        )
+      },
+    },
+  }
+}
+
+/**
+ * Chooses the point of every tuned condition: the candidate with the best mean of the tuning metric over its seeds.
+ * Candidates without a finite value are passed over; of equals the first declared wins; a candidate that lacks some of
+ * its seeds only wins when none is complete.
+ *
+ * @param scoreOf the tuning metric of a trial by its id, undefined when it has none (failed, not run)
+ */
+export function chooseWinners(
+  plan: Plan,
+  scoreOf: (trialId: string) => number | undefined,
+): { readonly selection: Selection; readonly choices: ReadonlyArray<Choice> } {
+  const sign = plan.tuneBy?.goal === "min" ? -1 : 1
+  const selection: Record<string, Point> = {}
+  const choices: Choice[] = []
+  for (const condition of plan.conditions) {
+    if (condition.candidates.length === 0) continue
+    const trials = plan.tuning.filter((trial) => trial.condition === condition.label)
+    const perCandidate = trials.length / condition.candidates.length
+    const candidates = condition.candidates.map((point, i) => {
+      const values = trials
+        .slice(i * perCandidate, (i + 1) * perCandidate)
+        .map((trial) => scoreOf(trial.id))
+        .filter((value) => value !== undefined && Number.isFinite(value)) as number[]
+      const score = values.length === 0 ? undefined : values.reduce((sum, value) => sum + value, 0) / values.length
+      return { point, score, seeds: values.length }
+    })
+    const most = Math.max(...candidates.map((candidate) => candidate.seeds))
+    let winner: (typeof candidates)[number] | undefined
+    for (const candidate of candidates) {
+      if (candidate.score === undefined || candidate.seeds < most) continue
+      if (winner === undefined || sign * (candidate.score - winner.score!) > 0) winner = candidate
+    }
+    if (winner !== undefined) selection[condition.label] = winner.point
+    choices.push({ condition: condition.label, winner: winner?.point, candidates })
+  }
+  return { selection, choices }
+}
