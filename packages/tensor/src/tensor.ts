@@ -1,1 +1,17 @@
-export {}
+export { type DeviceName, openDevice } from "./devices.ts"
+export { type Distribution, draw } from "./draws.ts"
+export * from "./errors.ts"
+export { EagerProgram, eagerRandomness } from "./program.ts"
+export type {
+  CompileOptions,
+  Device,
+  HostTensor,
+  HostTensors,
+  HostType,
+  Program,
+  Randomness,
+  Step,
+  StepTime,
+  Tensors,
+} from "./step.ts"
+export { valueAndGradients } from "./value-and-gradients.ts"
