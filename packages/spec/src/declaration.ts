@@ -7,6 +7,9 @@ import { nearest } from "./nearest.ts"
 import type { PlanOptions } from "./plan.ts"
 import { Task } from "./task.ts"
 
+/** More seeds than anyone means to run. */
+export const mostSeeds = 10_000
+
 const experimentName = /^[a-z0-9]+([._-][a-z0-9]+)*$/
 const armName = /^[A-Za-z0-9][A-Za-z0-9._+@-]*$/
 const metricName = /^[a-z0-9_]+([/.-][a-z0-9_]+)*(\/\*)?$/
@@ -40,9 +43,9 @@ export function parseTimeout(timeout: number | string | undefined): number | und
 
 function seedIssue(path: string, seeds: unknown): SpecIssue | undefined {
   if (typeof seeds === "number")
-    return Number.isSafeInteger(seeds) && seeds >= 1 && seeds <= 10_000
+    return Number.isSafeInteger(seeds) && seeds >= 1 && seeds <= mostSeeds
       ? undefined
-      : { path, expected: "a whole number of seeds from 1 to 10000, or a list of seeds", got: show(seeds) }
+      : { path, expected: `a whole number of seeds from 1 to ${mostSeeds}, or a list of seeds`, got: show(seeds) }
   if (!Array.isArray(seeds)) return { path, expected: "a number of seeds, or a list of seeds", got: show(seeds) }
   if (seeds.length === 0) return { path, expected: "at least one seed", got: "an empty list" }
   const bad = seeds.find((seed) => !Number.isSafeInteger(seed) || seed < 0)
@@ -190,11 +193,15 @@ export function declarationIssues(value: unknown, options: PlanOptions = {}): Re
       add({ path: `${at}.base`, expected: "an object with config fields", got: show(part["base"]) })
     const some = part["arms"]
     if (some !== undefined) {
-      if (!Array.isArray(some) || some.length === 0)
-        add({ path: `${at}.arms`, expected: "a list of arms", got: show(some) })
-      else
-        for (const arm of some)
-          if (!armNames.includes(arm)) add(unknownName(`${at}.arms`, "one of the arms", arm, armNames))
+      const names = Array.isArray(some) ? some : isFields(some) ? Object.keys(some) : []
+      if (names.length === 0) add({ path: `${at}.arms`, expected: "a list or a record of arms", got: show(some) })
+      for (const arm of names)
+        if (!armNames.includes(arm)) add(unknownName(`${at}.arms`, "one of the arms", arm, armNames))
+      if (isFields(some)) {
+        for (const [arm, change] of Object.entries(some))
+          if (!isFields(change))
+            add({ path: `${at}.arms.${arm}`, expected: "an object with config fields", got: show(change) })
+      }
     }
     if (part["seeds"] !== undefined) add(seedIssue(`${at}.seeds`, part["seeds"]))
     space(`${at}.sweep`, part["sweep"])

@@ -1,7 +1,7 @@
 import { uniform as draw, integer, key, permutation } from "@exp/random"
 import { type SpecIssue, show } from "./errors.ts"
 import { canonicalJson } from "./identity.ts"
-import type { Choice, Range, Uniform } from "./space.ts"
+import type { ByArm, Choice, Range, Uniform, When } from "./space.ts"
 
 /** One point of a space: dotted path → value. */
 export type Point = Readonly<Record<string, unknown>>
@@ -117,12 +117,12 @@ export interface Expansion {
 /** The axis for this arm and point with `when` and `byArm` resolved; undefined where the field is left alone. */
 function resolve(axis: unknown, point: Point, how: Expansion): unknown {
   if (tagOf(axis) === "ByArm") {
-    const { arms, otherwise } = axis as { arms: Record<string, unknown>; otherwise?: unknown }
+    const { arms, otherwise } = axis as ByArm<unknown>
     const mine = Object.hasOwn(arms, how.arm) ? arms[how.arm] : otherwise
     return mine === undefined ? undefined : resolve(mine, point, how)
   }
   if (tagOf(axis) === "When") {
-    const condition = axis as { arms?: ReadonlyArray<string>; where?: Record<string, unknown>; axis: unknown }
+    const condition = axis as When<unknown>
     if (condition.arms !== undefined && !condition.arms.includes(how.arm)) return undefined
     for (const [path, wanted] of Object.entries(condition.where ?? {})) {
       const actual = canonicalJson(how.lookUp(path, point) ?? null)
@@ -212,4 +212,22 @@ export function expand(space: Readonly<Record<string, unknown>>, how: Expansion)
     .slice(0, how.budget)
     .sort()
   return Array.from(kept, (i) => points[i]!)
+}
+
+/** The arms and config paths that the conditions of an axis name, to be checked for misspellings. */
+export function namesIn(axis: unknown): {
+  readonly arms: ReadonlyArray<string>
+  readonly paths: ReadonlyArray<string>
+} {
+  if (tagOf(axis) === "ByArm") {
+    const { arms, otherwise } = axis as ByArm<unknown>
+    const inner = [...Object.values(arms), otherwise].map(namesIn)
+    return { arms: [...Object.keys(arms), ...inner.flatMap((i) => i.arms)], paths: inner.flatMap((i) => i.paths) }
+  }
+  if (tagOf(axis) === "When") {
+    const { arms, where, axis: conditional } = axis as When<unknown>
+    const inner = namesIn(conditional)
+    return { arms: [...(arms ?? []), ...inner.arms], paths: [...Object.keys(where ?? {}), ...inner.paths] }
+  }
+  return { arms: [], paths: [] }
 }

@@ -31,8 +31,8 @@ export interface TuneInput<I, Name, Over = Space<I>> {
 export interface ProfileInput<I, Name, Arm extends string> {
   /** Wins over base, arms and points. A field set here is not swept or tuned. */
   readonly base?: Patch<I>
-  /** Which arms take part. */
-  readonly arms?: ReadonlyArray<Arm>
+  /** Which arms take part; as a record, with what the profile sets in each (`{}` for nothing). */
+  readonly arms?: ReadonlyArray<Arm> | { readonly [A in Arm]?: Patch<I> }
   readonly seeds?: number | ReadonlyArray<number>
   /** Replaces the sweep; `false` drops it. */
   readonly sweep?: Space<I> | false

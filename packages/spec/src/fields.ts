@@ -156,6 +156,21 @@ function defaultOf(name: PropertyKey, type: AST.AST): { readonly default?: unkno
 }
 
 /**
+ * The dotted paths of all fields, as base and spaces write them: the fields of every kind of tagged value, and `_tag`
+ * itself, included.
+ */
+export function configPaths(schema: ConfigSchema): ReadonlySet<string> {
+  const paths = new Set<string>()
+  for (const { path } of describeConfig(schema)) {
+    const plain = path.replaceAll(/<[^>]*>/g, "")
+    paths.add(plain)
+    const kind = /^(.*)<[^>]*>\.[^.]*$/.exec(path)
+    if (kind !== null) paths.add(`${kind[1]!.replaceAll(/<[^>]*>/g, "")}._tag`)
+  }
+  return paths
+}
+
+/**
  * Lists the fields of a config, nested ones and those of every kind of tagged value included, with type, default, bounds
  * and description, in the order of their declaration.
  */

@@ -1,8 +1,11 @@
 /** Partial configs laid over one another. */
 
-/** Whether a value merges field by field: an object that is neither a list nor a class instance without a tag. */
+/**
+ * Whether a value merges field by field: a record or an instance of a Schema class, but no list and nothing whose state
+ * is hidden from its keys (a Date, a Map, a typed array).
+ */
 export function isFields(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === "object" && value !== null && !Array.isArray(value)
+  return typeof value === "object" && value !== null && Object.prototype.toString.call(value) === "[object Object]"
 }
 
 const isTagged = (value: Readonly<Record<string, unknown>>) => Object.hasOwn(value, "_tag")

@@ -36,9 +36,9 @@ export type MetricName<M extends Metrics> = {
  * The declaration that covers `name`: the exact one, else the longest family (`layer/*`) it belongs to, else undefined.
  */
 export function declaredMetric(metrics: Metrics, name: string): Metric | undefined {
-  if (Object.hasOwn(metrics, name) && !name.endsWith("/*")) return metrics[name]
+  if (name.endsWith("/*") || name.endsWith("/")) return undefined
+  if (Object.hasOwn(metrics, name)) return metrics[name]
   for (let cut = name.lastIndexOf("/"); cut > 0; cut = name.lastIndexOf("/", cut - 1)) {
-    if (cut === name.length - 1) continue
     const family = `${name.slice(0, cut)}/*`
     if (Object.hasOwn(metrics, family)) return metrics[family]
   }

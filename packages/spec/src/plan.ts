@@ -1,9 +1,9 @@
-import { declarationIssues, parseTimeout } from "./declaration.ts"
+import { declarationIssues, mostSeeds, parseTimeout, unknownName } from "./declaration.ts"
 import type { SpecIssue } from "./errors.ts"
 import { SpecError, show } from "./errors.ts"
-import { expand, type Point } from "./expand.ts"
-import type { ArmInput, Experiment, TuneInput } from "./experiment.ts"
-import { fieldsAt } from "./fields.ts"
+import { expand, namesIn, type Point } from "./expand.ts"
+import type { ArmInput, Experiment, ProfileInput } from "./experiment.ts"
+import { configPaths, fieldsAt } from "./fields.ts"
 import { type JsonObject, trialId } from "./identity.ts"
 import { isFields, nest, valueAt } from "./merge.ts"
 import { declaredMetric, type Metric } from "./metric.ts"
@@ -110,9 +110,16 @@ export const pointLabel = (point: Point): string =>
     .map(([path, value]) => `${path}=${brief(value)}`)
     .join(" ")
 
-/** Seeds as a list: a count n means 0 … n-1. */
-export const seedList = (seeds: number | ReadonlyArray<number>): ReadonlyArray<number> =>
-  typeof seeds === "number" ? Array.from({ length: seeds }, (_, i) => i) : [...new Set(seeds)]
+/** Seeds as a list: a count n means 0 … n-1. What is neither a sound count nor a list gives none. */
+export const seedList = (seeds: number | ReadonlyArray<number>): ReadonlyArray<number> => {
+  if (Array.isArray(seeds)) return seeds
+  return typeof seeds === "number" && seeds >= 1 && seeds <= mostSeeds
+    ? Array.from({ length: Math.floor(seeds) }, (_, i) => i)
+    : []
+}
+
+type Fields = Readonly<Record<string, unknown>>
+const fieldsOf = (value: unknown): Fields => (isFields(value) ? value : {})
 
 /**
  * Turns a declaration into conditions and trials. A pure function: the same declaration and options give the same plan
@@ -146,24 +153,26 @@ export function analyse(
     return { plan: undefined, issues: [...found.values()] }
 
   const { task } = experiment
-  const profile = options.profile === undefined ? undefined : experiment.profiles?.[options.profile]
+  const named: unknown = options.profile === undefined ? undefined : experiment.profiles?.[options.profile]
+  const profile = isFields(named) ? (named as ProfileInput<Fields, string, string>) : undefined
   const profileAt = `profiles.${options.profile}`
   const allArms = Object.keys(experiment.arms)
-  const chosen = (options.arms ?? profile?.arms ?? allArms).filter((arm) => allArms.includes(arm))
+  const profileArms = fieldsOf(Array.isArray(profile?.arms) ? {} : profile?.arms)
+  const inProfile = Array.isArray(profile?.arms) ? profile.arms : Object.keys(profileArms)
+  const chosen = options.arms ?? (inProfile.length > 0 ? inProfile : allArms)
   const arms = allArms.filter((arm) => chosen.includes(arm))
 
   const own = new Set(fieldsAt(task.config.ast, {}, []).map((field) => field.name))
-  const configOf = (arm: ArmInput<unknown>): Readonly<Record<string, unknown>> =>
+  const configOf = (arm: ArmInput<unknown>): Fields =>
     Object.fromEntries(Object.entries(arm).filter(([name]) => own.has(name) || (name !== "tune" && name !== "sweep")))
-  const spaceOf = (arm: Readonly<Record<string, unknown>>, name: "tune" | "sweep") =>
-    own.has(name) ? undefined : arm[name]
+  const spaceOf = (arm: Fields, name: "tune" | "sweep") => (own.has(name) ? undefined : arm[name])
 
   const sets = overrides(options.set ?? {}, allArms)
   for (const one of sets.issues) issue(one)
-  const profileBase = profile?.base ?? {}
+  const profileBase = fieldsOf(profile?.base)
   const pinned = (arm: string, path: string): boolean => {
     const keys = path.split(".")
-    return [profileBase, sets.all, sets.of(arm)].some((layer) => {
+    return [profileBase, profileArms[arm], sets.all, sets.of(arm)].some((layer) => {
       // Setting `tuner` as a whole also decides `tuner.rank`; setting `tuner.rank` decides only that.
       for (let n = 1; n <= keys.length; n++) {
         const value = valueAt(layer, keys.slice(0, n))
@@ -174,17 +183,37 @@ export function analyse(
     })
   }
 
-  type Tune = Omit<TuneInput<unknown, string, Readonly<Record<string, unknown>>>, "by"> & { readonly by: string }
+  const profileTune = isFields(profile?.tune) ? profile.tune : undefined
   const tune =
-    profile?.tune === false || (experiment.tune === undefined && profile?.tune === undefined)
+    profile?.tune === false || !(isFields(experiment.tune) || profileTune !== undefined)
       ? undefined
-      : ({ ...experiment.tune, ...(profile?.tune || {}) } as Tune)
+      : { by: "", over: {}, ...experiment.tune, ...profileTune }
   const sweep =
     profile?.sweep === undefined
-      ? { at: "sweep", space: experiment.sweep ?? {} }
-      : { at: `${profileAt}.sweep`, space: (profile.sweep || {}) as Readonly<Record<string, unknown>> }
-  const overAt = profile?.tune && profile.tune.over !== undefined ? `${profileAt}.tune.over` : "tune.over"
-  const withAt = profile?.tune && profile.tune.with !== undefined ? `${profileAt}.tune.with` : "tune.with"
+      ? { at: "sweep", space: fieldsOf(experiment.sweep) }
+      : { at: `${profileAt}.sweep`, space: fieldsOf(profile.sweep) }
+  const overAt = profileTune?.over === undefined ? "tune.over" : `${profileAt}.tune.over`
+  const withAt = profileTune?.with === undefined ? "tune.with" : `${profileAt}.tune.with`
+
+  // A misspelled name in a condition would silently drop its axis.
+  const paths = configPaths(task.config)
+  const conditions = (at: string, space: unknown): void => {
+    for (const [path, axis] of Object.entries(fieldsOf(space))) {
+      const names = namesIn(axis)
+      for (const arm of names.arms) {
+        if (!allArms.includes(arm)) issue(unknownName(`${at}.${path}`, "a condition on one of the arms", arm, allArms))
+      }
+      for (const field of names.paths) {
+        if (!paths.has(field)) issue(unknownName(`${at}.${path}`, "a condition on a config field", field, [...paths]))
+      }
+    }
+  }
+  conditions(sweep.at, sweep.space)
+  conditions(overAt, tune?.over)
+  for (const arm of arms) {
+    conditions(`arms.${arm}.tune`, spaceOf(experiment.arms[arm]!, "tune"))
+    conditions(`arms.${arm}.sweep`, spaceOf(experiment.arms[arm]!, "sweep"))
+  }
 
   const seeds = seedList(options.seeds ?? profile?.seeds ?? experiment.seeds)
   const tuneSeeds = seedList(tune?.seeds ?? 1)
@@ -201,6 +230,7 @@ export function analyse(
     ]
     const above: ReadonlyArray<Layer> = [
       { at: `${profileAt}.base`, value: profileBase },
+      { at: `${profileAt}.arms.${arm}`, value: fieldsOf(profileArms[arm]) },
       { at: "--set", value: sets.all },
       { at: `--set arms.${arm}`, value: sets.of(arm) },
     ]
@@ -210,13 +240,13 @@ export function analyse(
         valueAt(mergeLayers([...below, { at: "", value: nest({ ...extra, ...point }) }, ...above]), path.split("."))
     /** The axes of an arm: the experiment's, replaced one by one by the arm's own, less those that are pinned. */
     const axes = (
-      shared: { readonly at: string; readonly space: Readonly<Record<string, unknown>> },
+      shared: { readonly at: string; readonly space: Fields },
       name: "tune" | "sweep",
-    ): ReadonlyArray<{ readonly at: string; readonly space: Readonly<Record<string, unknown>> }> => {
+    ): ReadonlyArray<{ readonly at: string; readonly space: Fields }> => {
       const mine = spaceOf(declared, name)
       if (mine === false) return []
       const replaced = isFields(mine) ? mine : {}
-      const free = (space: Readonly<Record<string, unknown>>, skip: Readonly<Record<string, unknown>>) =>
+      const free = (space: Fields, skip: Fields) =>
         Object.fromEntries(Object.entries(space).filter(([path]) => !pinned(arm, path) && !Object.hasOwn(skip, path)))
       return [
         { at: shared.at, space: free(shared.space, replaced) },
@@ -243,7 +273,7 @@ export function analyse(
     }
     const sweepAxes = axes(sweep, "sweep")
     const points = sweepAxes.length === 0 ? [{}] : expanded(sweepAxes, {})
-    const tuneAxes = tune === undefined ? [] : axes({ at: overAt, space: tune.over ?? {} }, "tune")
+    const tuneAxes = tune === undefined ? [] : axes({ at: overAt, space: fieldsOf(tune.over) }, "tune")
     for (const point of points) {
       const label = Object.keys(point).length === 0 ? arm : `${arm} ${pointLabel(point)}`
       drafts.push({
@@ -255,7 +285,7 @@ export function analyse(
           ...below,
           ...layersOf(sweepAxes, point),
           ...layersOf(tuneAxes, tuned),
-          ...(phase === "tune" && tune?.with !== undefined ? [{ at: withAt, value: tune.with }] : []),
+          ...(phase === "tune" && tune?.with !== undefined ? [{ at: withAt, value: fieldsOf(tune.with) }] : []),
           ...above,
         ],
       })
@@ -268,7 +298,7 @@ export function analyse(
   if (counts.size > 1) {
     const list = tuned.map((draft) => `${draft.label}: ${draft.candidates.length}`).join(", ")
     issue({
-      path: "tune.over",
+      path: overAt,
       expected: "the same number of candidates for every arm (set tune.budget to draw as many from each space)",
       got: list,
     })

@@ -2,9 +2,9 @@ import * as Schema from "effect/Schema"
 import type * as SchemaIssue from "effect/SchemaIssue"
 import * as Issues from "effect/SchemaIssue"
 import { NotJson, type SpecIssue, show } from "./errors.ts"
-import { fieldsAt } from "./fields.ts"
+import { fieldsAt, tagsOf } from "./fields.ts"
 import { canonicalJson, type JsonObject } from "./identity.ts"
-import { hasPath, merge, valueAt } from "./merge.ts"
+import { hasPath, isFields, merge, valueAt } from "./merge.ts"
 import { nearest } from "./nearest.ts"
 import type { ConfigSchema } from "./task.ts"
 
@@ -71,6 +71,52 @@ export type Resolved =
   | { readonly _tag: "Config"; readonly config: JsonObject; readonly key: string }
   | { readonly _tag: "Mistakes"; readonly issues: ReadonlyArray<SpecIssue & { readonly absent: boolean }> }
 
+const quoted = (names: ReadonlyArray<string>) => names.map((name) => JSON.stringify(name)).join(" | ")
+
+/** Says of one flaw of the merged config where it was declared, what would be right there, and what was meant. */
+function issueOf(
+  schema: ConfigSchema,
+  layers: ReadonlyArray<Layer>,
+  merged: unknown,
+  flaw: Flaw,
+): SpecIssue & { readonly absent: boolean } {
+  const parent = flaw.path.slice(0, -1)
+  const name = flaw.path.at(-1) ?? ""
+  const fields = fieldsAt(schema.ast, merged, parent)
+  const field = fields.find((one) => one.name === name)
+  if (flaw.kind === "missing") {
+    const expected = field === undefined ? "a value" : field.type
+    const owner = parent.length === 0 ? undefined : origin(layers, parent)
+    const path = owner === undefined ? flaw.path.join(".") : placeIn(owner.at, flaw.path)
+    return { path, expected, got: "nothing", absent: owner === undefined }
+  }
+  const value = valueAt(merged, flaw.path)
+  const at = placeIn(origin(layers, flaw.path)?.at ?? "base", flaw.path)
+  const issue = (path: string, expected: string, got: string, meant: string | undefined) => ({
+    path,
+    expected,
+    got,
+    ...(meant === undefined ? {} : { nearest: meant }),
+    absent: false,
+  })
+  if (flaw.kind === "unexpected") {
+    const names = fields.map((one) => one.name)
+    const expected = names.length === 0 ? "no field here" : `one of the fields ${names.join(", ")}`
+    return issue(at, expected, `${JSON.stringify(name)}: ${show(value)}`, nearest(name, names))
+  }
+  const tags = field === undefined ? [] : tagsOf(field.ast)
+  if (tags.length > 0 && isFields(value)) {
+    const tag = value["_tag"]
+    if (tag === undefined) return issue(at, `a kind, as _tag: ${quoted(tags)}`, show(value), undefined)
+    if (typeof tag !== "string" || !tags.includes(tag)) {
+      const meant = typeof tag === "string" ? nearest(tag, tags) : undefined
+      return issue(`${at}._tag`, quoted(tags), show(tag), meant)
+    }
+  }
+  const meant = typeof value === "string" ? nearest(value, field?.options ?? []) : undefined
+  return issue(at, tags.length > 0 ? tags.join(" | ") : flaw.expected, show(value), meant)
+}
+
 /**
  * Lays the layers over one another, decodes the result through the task's Schema, and encodes it again: the fully
  * resolved config, defaults filled in, as plain JSON with sorted keys. Misspelled fields are mistakes, and all mistakes
@@ -80,42 +126,10 @@ export function resolveConfig(schema: ConfigSchema, layers: ReadonlyArray<Layer>
   const merged = mergeLayers(layers)
   const decoded = decode(schema, merged)
   if (decoded._tag === "Failure") {
-    const issues = flaws(decoded.failure.issue).map((flaw) => {
-      const parent = flaw.path.slice(0, -1)
-      const name = flaw.path.at(-1) ?? ""
-      const fields = fieldsAt(schema.ast, merged, parent)
-      if (flaw.kind === "missing") {
-        const owner = parent.length === 0 ? undefined : origin(layers, parent)
-        const described = fields.find((field) => field.name === name)
-        const issue = { expected: described?.type ?? "a value", got: "nothing", absent: owner === undefined }
-        return { path: owner === undefined ? flaw.path.join(".") : placeIn(owner.at, flaw.path), ...issue }
-      }
-      const at = placeIn(origin(layers, flaw.path)?.at ?? "base", flaw.path)
-      const got = show(valueAt(merged, flaw.path))
-      if (flaw.kind === "unexpected") {
-        const names = fields.map((field) => field.name)
-        const meant = nearest(name, names)
-        const expected = names.length === 0 ? "no field here" : `one of the fields ${names.join(", ")}`
-        return {
-          path: at,
-          expected,
-          got: `${JSON.stringify(name)}: ${got}`,
-          ...(meant === undefined ? {} : { nearest: meant }),
-          absent: false,
-        }
-      }
-      const value = valueAt(merged, flaw.path)
-      const options = fields.find((field) => field.name === name)?.options ?? []
-      const meant = typeof value === "string" ? nearest(value, options) : undefined
-      return {
-        path: at,
-        expected: flaw.expected,
-        got,
-        ...(meant === undefined ? {} : { nearest: meant }),
-        absent: false,
-      }
-    })
-    return { _tag: "Mistakes", issues }
+    return {
+      _tag: "Mistakes",
+      issues: flaws(decoded.failure.issue).map((flaw) => issueOf(schema, layers, merged, flaw)),
+    }
   }
   try {
     const text = canonicalJson(Schema.encodeUnknownSync(schema)(decoded.success))
