@@ -1,1 +1,5 @@
-export {}
+export { cacheDirectory } from "./cache-directory.ts"
+export type { DatasetName } from "./catalogue.ts"
+export type { DataProgress, LoadOptions } from "./ensure.ts"
+export * from "./errors.ts"
+export { type ImageDataset, type ImageDatasetName, type ImageSplit, loadDataset } from "./image-dataset.ts"
