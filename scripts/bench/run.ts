@@ -36,7 +36,11 @@ const machine = {
 }
 
 const number = (x: unknown) =>
-  typeof x === "number" ? (Math.abs(x) >= 1000 ? Math.round(x).toLocaleString("en-US") : String(+x.toPrecision(4))) : "–"
+  typeof x === "number"
+    ? Math.abs(x) >= 1000
+      ? Math.round(x).toLocaleString("en-US")
+      : String(+x.toPrecision(4))
+    : "–"
 
 let failed = 0
 for (const file of files) {
