@@ -10,7 +10,10 @@ export function covariance(data: ArrayLike<number>, count: number, n: number): M
   for (let i = 0; i < count; i++) for (let j = 0; j < n; j++) mean[j]! += data[i * n + j]! / count
   const centred = new Matrix(count, n)
   for (let i = 0; i < count; i++) for (let j = 0; j < n; j++) centred.set(i, j, data[i * n + j]! - mean[j]!)
-  return centred.transpose().mmul(centred).div(count - 1)
+  return centred
+    .transpose()
+    .mmul(centred)
+    .div(count - 1)
 }
 
 /** S + 1e-6·tr(S)/n·I: keeps the determinant away from zero when variables are dependent or samples few. */

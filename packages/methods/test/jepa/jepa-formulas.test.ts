@@ -1,5 +1,5 @@
 import { fillNormal, key } from "@exp/random"
-import "@tensorflow/tfjs-backend-cpu"
+import { openDevice } from "@exp/tensor"
 import * as tf from "@tensorflow/tfjs-core"
 import { Matrix } from "ml-matrix"
 import { beforeAll, describe, expect, it } from "vitest"
@@ -17,6 +17,7 @@ import { covariance, effectiveRank, multiInformation, regularised } from "../../
 import { sincosPositions } from "../../src/jepa/sincos-positions.ts"
 
 beforeAll(async () => {
+  await openDevice("js")
   await tf.setBackend("cpu")
 })
 
@@ -113,7 +114,9 @@ describe("group lasso", () => {
   })
   it("has the gradient of its definition away from zero", async () => {
     const w = weights()
-    const gradient = await tf.grad((x) => groupLasso(x as tf.Tensor3D))(w).data()
+    const gradient = await tf
+      .grad((x) => groupLasso(x as tf.Tensor3D))(w)
+      .data()
     const values = Float64Array.from(await w.data())
     const value = (v: Float64Array) => {
       let sum = 0
@@ -143,7 +146,18 @@ describe("multi-information", () => {
     expect(multiInformation(Matrix.diag([1, 2, 3]), [[0], [1, 2]]).total).toBeCloseTo(0, 12)
   })
   it("splits exactly into what is between the groups and what is within them", () => {
-    for (const groups of [[[0, 1], [2, 3], [4, 5]], [[0, 2, 4, 5], [1, 3]], [[0, 1, 2, 3, 4, 5]]]) {
+    for (const groups of [
+      [
+        [0, 1],
+        [2, 3],
+        [4, 5],
+      ],
+      [
+        [0, 2, 4, 5],
+        [1, 3],
+      ],
+      [[0, 1, 2, 3, 4, 5]],
+    ]) {
       const t = multiInformation(s, groups)
       expect(t.total).toBeCloseTo(t.groups + t.within.reduce((a, b) => a + b, 0), 8)
       expect(t.groups).toBeLessThanOrEqual(t.total + 1e-12)
@@ -153,7 +167,12 @@ describe("multi-information", () => {
     expect(singles.groups).toBeCloseTo(singles.total, 10)
   })
   it("refuses lists that are no partition", () => {
-    expect(() => multiInformation(s, [[0, 1], [1, 2, 3, 4, 5]])).toThrow(/exactly once/)
+    expect(() =>
+      multiInformation(s, [
+        [0, 1],
+        [1, 2, 3, 4, 5],
+      ]),
+    ).toThrow(/exactly once/)
   })
   it("is estimated from samples", () => {
     const data = fillNormal(key(6, "data"), new Float64Array(5000 * 2))
