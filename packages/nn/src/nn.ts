@@ -1,1 +1,11 @@
-export {}
+export * as adamw from "./adamw.ts"
+export { type AdamWOptions, decayMatrices } from "./adamw.ts"
+export * from "./errors.ts"
+export * as initialise from "./initialisers.ts"
+export * from "./ledger.ts"
+export * from "./schedule.ts"
+export type { SgdOptions } from "./sgd.ts"
+export * as sgd from "./sgd.ts"
+export * from "./training.ts"
+export * from "./trees.ts"
+export * from "./vit.ts"
