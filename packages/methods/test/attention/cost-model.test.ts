@@ -14,7 +14,7 @@ import {
   paretoFront,
   qwen3Models,
 } from "../../src/attention/cost-model.ts"
-import published from "./kinetics-published.json" with { type: "json" }
+import published from "../../src/attention/published-results.json" with { type: "json" }
 
 const model = (name: string) => qwen3Models.find((m) => m.name === name || m.name === `Qwen3-${name}`)!
 

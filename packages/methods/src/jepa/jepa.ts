@@ -1,0 +1,5 @@
+export * from "./block-masks.ts"
+export * from "./group-lasso.ts"
+export * from "./jepa-schedules.ts"
+export * from "./multi-information.ts"
+export * from "./sincos-positions.ts"
