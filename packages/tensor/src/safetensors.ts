@@ -95,12 +95,14 @@ export function encodeRawSafetensors(
 }
 
 /**
- * Decodes a file into uninterpreted tensors, whose bytes are views into `file`.
+ * Decodes a file into uninterpreted tensors, whose bytes are views into `source`.
  *
  * @throws InvalidSafetensors when the file is truncated, its header is malformed or too long, or the tensors overlap,
  *   leave gaps, or do not fit their shapes
  */
-export function decodeRawSafetensors(file: Uint8Array): RawSafetensors {
+export function decodeRawSafetensors(source: Uint8Array): RawSafetensors {
+  // A plain view: the slices of a Node Buffer share its memory.
+  const file = new Uint8Array(source.buffer, source.byteOffset, source.byteLength)
   if (file.byteLength < 8) throw new InvalidSafetensors("header length", `the file has only ${file.byteLength} bytes`)
   const length = new DataView(file.buffer, file.byteOffset, 8).getBigUint64(0, true)
   if (length > BigInt(maxHeaderBytes)) throw new InvalidSafetensors("header length", `${length} bytes is too long`)

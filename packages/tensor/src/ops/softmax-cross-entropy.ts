@@ -37,13 +37,7 @@ const kernel = defineKernel({
     const [n, classes] = logits!.shape as [number, number]
     const [xs, ks] = [values(logits!), labels!.dataSync()]
     const out = new Float32Array(n)
-    // A label outside 0..classes−1 selects no score, as in the composite.
-    for (let row = 0; row < n; row++) {
-      const k = ks[row]!
-      const max = maximum(xs, row * classes, classes)
-      const lse = logSumExp(xs, row * classes, classes)
-      out[row] = lse - (k >= 0 && k < classes ? xs[row * classes + k]! : max)
-    }
+    for (let row = 0; row < n; row++) out[row] = logSumExp(xs, row * classes, classes) - xs[row * classes + ks[row]!]!
     return tf.tensor(out, [n])
   },
   gradient: {
@@ -54,14 +48,9 @@ const kernel = defineKernel({
   },
 })
 
-function maximum(xs: Float32Array, at: number, n: number): number {
+function logSumExp(xs: Float32Array, at: number, n: number): number {
   let max = Number.NEGATIVE_INFINITY
   for (let j = 0; j < n; j++) if (xs[at + j]! > max) max = xs[at + j]!
-  return max
-}
-
-function logSumExp(xs: Float32Array, at: number, n: number): number {
-  const max = maximum(xs, at, n)
   let sum = 0
   for (let j = 0; j < n; j++) sum += Math.exp(xs[at + j]! - max)
   return max + Math.log(sum)
@@ -72,7 +61,7 @@ function logSumExp(xs: Float32Array, at: number, n: number): number {
  * Gradient `softmax(logits) − onehot(label)`.
  *
  * @param logits [n, classes]
- * @param labels [n], int32, in 0..classes−1
+ * @param labels [n], int32, in 0..classes−1; others give an undefined result
  * @returns [n], float32
  * @throws RangeError when shapes or types do not fit
  */
