@@ -1,0 +1,158 @@
+import Sqlite from "better-sqlite3"
+import { isBusy, toStoreError } from "./errors.ts"
+
+/** A value that SQLite stores. */
+export type SqlValue = string | number | bigint | null | Uint8Array
+export type Parameters = readonly SqlValue[] | Readonly<Record<string, SqlValue>>
+
+/** A prepared statement whose rows come back with camelCase keys. */
+export interface Statement<Row> {
+  get(...parameters: SqlValue[]): Row | undefined
+  all(...parameters: SqlValue[]): Row[]
+  run(...parameters: SqlValue[]): { changes: number; lastInsertRowid: number }
+}
+
+export interface ConnectionOptions {
+  readonly readonly: boolean
+  /** How long a statement waits for a lock that another process holds, in ms. */
+  readonly lockTimeoutMs: number
+}
+
+const cell = new Int32Array(new SharedArrayBuffer(4))
+
+/** Stops this thread for `ms` milliseconds. */
+export function sleepSync(ms: number): void {
+  Atomics.wait(cell, 0, 0, ms)
+}
+
+function camel(name: string): string {
+  return name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase())
+}
+
+/**
+ * One SQLite connection: cached statements, write transactions that take the lock at once, and waiting for locks.
+ *
+ * Waiting is ours, not SQLite's: its busy handler backs off to fixed 100 ms naps, and with many writers the one that
+ * naps longest starves. We nap a random 0.2 to a few milliseconds, so that all waiters have an equal chance.
+ */
+export class Connection {
+  readonly path: string
+  readonly readonly: boolean
+  readonly sqlite: Sqlite.Database
+  #lockTimeoutMs: number
+  #statements = new Map<string, Statement<unknown>>()
+
+  constructor(path: string, file: string, options: ConnectionOptions) {
+    this.path = path
+    this.readonly = options.readonly
+    this.#lockTimeoutMs = options.lockTimeoutMs
+    try {
+      this.sqlite = new Sqlite(file, { readonly: options.readonly, fileMustExist: options.readonly, timeout: 0 })
+    } catch (thrown) {
+      throw toStoreError(path, thrown)
+    }
+  }
+
+  /** Runs `work`, again and again while another process holds the lock, until the time-out; maps what it throws. */
+  attempt<A>(work: () => A): A {
+    let start = 0
+    let longest = 1
+    for (;;) {
+      try {
+        return work()
+      } catch (thrown) {
+        // Inside a transaction a wait cannot help: whoever holds the lock may be waiting for us.
+        if (!isBusy(thrown) || this.sqlite.inTransaction) throw toStoreError(this.path, thrown)
+        const now = performance.now()
+        if (start === 0) start = now
+        const waited = now - start
+        if (waited > this.#lockTimeoutMs) throw toStoreError(this.path, thrown, waited)
+        sleepSync(0.2 + Math.random() * longest)
+        longest = Math.min(longest * 1.5, waited > 1000 ? 25 : 6)
+      }
+    }
+  }
+
+  /** The prepared statement for `text`, made once. */
+  sql<Row = unknown>(text: string): Statement<Row> {
+    const known = this.#statements.get(text)
+    if (known !== undefined) return known as Statement<Row>
+    const made = this.#prepare<Row>(text)
+    this.#statements.set(text, made)
+    return made
+  }
+
+  #prepare<Row>(text: string): Statement<Row> {
+    const statement = this.attempt(() => this.sqlite.prepare(text))
+    const run = (...parameters: SqlValue[]) =>
+      this.attempt(() => {
+        const result = statement.run(...parameters)
+        return { changes: result.changes, lastInsertRowid: Number(result.lastInsertRowid) }
+      })
+    if (!statement.reader) return { run, get: () => undefined, all: () => [] }
+    statement.raw(true)
+    const names = statement.columns().map((column) => camel(column.name))
+    const toRow = (values: unknown[]): Row => {
+      const row: Record<string, unknown> = {}
+      for (let i = 0; i < names.length; i++) row[names[i]!] = values[i]
+      return row as Row
+    }
+    return {
+      run,
+      get: (...parameters) => {
+        const found = this.attempt(() => statement.get(...parameters) as unknown[] | undefined)
+        return found === undefined ? undefined : toRow(found)
+      },
+      all: (...parameters) => this.attempt(() => statement.all(...parameters) as unknown[][]).map(toRow),
+    }
+  }
+
+  /**
+   * Runs `work` in one write transaction (BEGIN IMMEDIATE: the lock is taken before anything is read, so two writers
+   * can never both decide on the same old state). Within another `write` it simply joins it. All or nothing.
+   */
+  write<A>(work: () => A): A {
+    if (this.sqlite.inTransaction) return work()
+    this.attempt(() => this.sqlite.exec("BEGIN IMMEDIATE"))
+    return this.#finish(work)
+  }
+
+  /** Like {@link write}, but gives up at once, with `undefined`, when another process holds the lock. */
+  tryWrite<A>(work: () => A): { readonly done: A } | undefined {
+    try {
+      this.sqlite.exec("BEGIN IMMEDIATE")
+    } catch (thrown) {
+      if (isBusy(thrown)) return undefined
+      throw toStoreError(this.path, thrown)
+    }
+    return { done: this.#finish(work) }
+  }
+
+  #finish<A>(work: () => A): A {
+    try {
+      const result = work()
+      this.sqlite.exec("COMMIT")
+      return result
+    } catch (thrown) {
+      // Some failures (a full disk) end the transaction by themselves.
+      if (this.sqlite.inTransaction) this.sqlite.exec("ROLLBACK")
+      throw toStoreError(this.path, thrown)
+    }
+  }
+
+  /** Runs `work` on one unchanging view of the database. */
+  snapshot<A>(work: () => A): A {
+    if (this.sqlite.inTransaction) return work()
+    this.attempt(() => this.sqlite.exec("BEGIN"))
+    try {
+      return work()
+    } finally {
+      if (this.sqlite.inTransaction) this.sqlite.exec("COMMIT")
+    }
+  }
+
+  close(): void {
+    this.#statements.clear()
+    this.sqlite.close()
+  }
+}

@@ -1,0 +1,128 @@
+import type { Connection } from "./connection.ts"
+import { StoreError } from "./errors.ts"
+
+/** Something that holds rows in memory until they are written in a transaction. */
+export interface Buffered {
+  readonly pending: number
+  /** Writes what is held; called inside a write transaction, and may be undone with it. */
+  write(): void
+  /** The transaction of the last `write` is on disk (true) or was undone (false). */
+  settled(committed: boolean): void
+}
+
+/** Rows are written this long after the first of them came, in ms; the promise to users is 250. */
+const interval = 150
+const retryFull = 1000
+
+/**
+ * Writes buffered rows of one store in the background: by timer, by size, and at the end of the process.
+ *
+ * A background write never waits for a lock: when another process is writing it comes back after a few random
+ * milliseconds, and meanwhile the caller goes on. When the disk is full the rows are kept and tried again every second.
+ */
+export class Flusher {
+  readonly #connection: Connection
+  readonly #warn: (problem: Error) => void
+  readonly #members = new Set<Buffered>()
+  #timer: NodeJS.Timeout | undefined
+  #dueAt = 0
+  #troubled = false
+  readonly #atExit = () => {
+    try {
+      this.flush()
+    } catch (problem) {
+      this.#warn(problem as Error)
+    }
+  }
+
+  constructor(connection: Connection, warn: (problem: Error) => void) {
+    this.#connection = connection
+    this.#warn = warn
+    process.on("exit", this.#atExit)
+  }
+
+  add(member: Buffered): void {
+    this.#members.add(member)
+  }
+
+  remove(member: Buffered): void {
+    this.#members.delete(member)
+  }
+
+  /** Milliseconds since 1970 when the next background write is due; infinite when nothing is held. */
+  get dueAt(): number {
+    return this.#timer === undefined ? Number.POSITIVE_INFINITY : this.#dueAt
+  }
+
+  /** Rows have come: see that they are written in time. */
+  schedule(): void {
+    if (this.#timer === undefined) this.#arm(interval)
+  }
+
+  #arm(delay: number): void {
+    clearTimeout(this.#timer)
+    this.#dueAt = Date.now() + delay
+    this.#timer = setTimeout(this.background, delay)
+    this.#timer.unref()
+  }
+
+  /** One background write; also called by a busy loop that does not let timers fire, once `dueAt` has passed. */
+  readonly background = (): void => {
+    const members = this.#holding()
+    clearTimeout(this.#timer)
+    this.#timer = undefined
+    if (members.length === 0) return
+    try {
+      const written = this.#connection.tryWrite(() => {
+        for (const member of members) member.write()
+      })
+      for (const member of members) member.settled(written !== undefined)
+      if (written === undefined) this.#arm(1 + Math.random() * 5)
+      else this.#troubled = false
+    } catch (problem) {
+      for (const member of members) member.settled(false)
+      this.#arm(retryFull)
+      if (!this.#troubled) this.#warn(problem as Error)
+      this.#troubled = true
+    }
+  }
+
+  #holding(): Buffered[] {
+    return [...this.#members].filter((member) => member.pending > 0)
+  }
+
+  /**
+   * Writes everything now, waiting for locks. Throws (`DiskFull`, `DatabaseLocked`, …) when it cannot; the rows are
+   * kept.
+   */
+  flush(only?: Buffered): void {
+    const members = only === undefined ? this.#holding() : only.pending > 0 ? [only] : []
+    if (members.length === 0) return
+    try {
+      this.#connection.write(() => {
+        for (const member of members) member.write()
+      })
+    } catch (problem) {
+      for (const member of members) member.settled(false)
+      if (!(problem instanceof StoreError)) throw problem
+      this.#arm(retryFull)
+      throw problem
+    }
+    for (const member of members) member.settled(true)
+    if (this.#holding().length === 0) {
+      clearTimeout(this.#timer)
+      this.#timer = undefined
+    }
+  }
+
+  /** Writes everything and stops. */
+  close(): void {
+    try {
+      this.flush()
+    } finally {
+      clearTimeout(this.#timer)
+      this.#timer = undefined
+      process.off("exit", this.#atExit)
+    }
+  }
+}
