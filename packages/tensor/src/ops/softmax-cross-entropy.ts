@@ -2,14 +2,14 @@
 import * as tf from "@tensorflow/tfjs-core"
 import { defineKernel, values } from "./registry.ts"
 
+/** As integers first: the WebAssembly kernel writes integer bits whatever type is asked for. */
+const oneHot = (labels: tf.Tensor, classes: number) => tf.cast(tf.oneHot(labels as tf.Tensor1D, classes), "float32")
+
 const gradientKernel = defineKernel({
   name: "ExpSoftmaxCrossEntropyGrad",
   composite: ({ logits, labels, dy }) => {
     const classes = logits!.shape[1]!
-    const difference = tf.sub(
-      tf.softmax(logits as tf.Tensor2D),
-      tf.oneHot(labels as tf.Tensor1D, classes, 1, 0, "float32"),
-    )
+    const difference = tf.sub(tf.softmax(logits as tf.Tensor2D), oneHot(labels!, classes))
     return tf.mul(difference, tf.expandDims(dy!, 1))
   },
   host: ({ logits, labels, dy }) => {
@@ -30,7 +30,7 @@ const kernel = defineKernel({
     const classes = logits!.shape[1]!
     const shifted = tf.sub(logits!, tf.max(logits!, 1, true))
     const logTotal = tf.log(tf.sum(tf.exp(shifted), 1))
-    const chosen = tf.sum(tf.mul(shifted, tf.oneHot(labels as tf.Tensor1D, classes, 1, 0, "float32")), 1)
+    const chosen = tf.sum(tf.mul(shifted, oneHot(labels!, classes)), 1)
     return tf.sub(logTotal, chosen)
   },
   host: ({ logits, labels }) => {
