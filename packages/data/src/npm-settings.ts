@@ -53,8 +53,8 @@ export async function npmSettings(env: NodeJS.ProcessEnv = process.env, cwd = pr
   })
   await config.load()
   const quick: Record<string, unknown> = {}
-  if (config.find("fetch-retries") === "default") quick["fetchRetries"] = 2
-  if (config.find("fetch-retry-mintimeout") === "default") quick["fetchRetryMintimeout"] = 500
-  if (config.find("fetch-retry-maxtimeout") === "default") quick["fetchRetryMaxtimeout"] = 4000
-  return { ...config.flat, ...quick }
+  if (config.find("fetch-retries") === "default") quick["retries"] = 2
+  if (config.find("fetch-retry-mintimeout") === "default") quick["minTimeout"] = 500
+  if (config.find("fetch-retry-maxtimeout") === "default") quick["maxTimeout"] = 4000
+  return { ...config.flat, retry: { ...(config.flat["retry"] as object | undefined), ...quick } }
 }

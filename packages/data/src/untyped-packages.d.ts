@@ -1,4 +1,4 @@
-// The parts of @npmcli/config that are used here; the package ships no types.
+// The parts that are used here of packages that ship no types.
 declare module "@npmcli/config" {
   export default class Config {
     constructor(options: {
@@ -21,4 +21,14 @@ declare module "@npmcli/config" {
 declare module "@npmcli/config/lib/definitions/index.js" {
   const known: { readonly definitions: unknown; readonly shorthands: unknown; readonly flatten: unknown }
   export default known
+}
+
+declare module "pngjs" {
+  export const PNG: {
+    readonly sync: {
+      /** `data` is RGBA, 8 bits a channel, row-major */
+      read(png: Buffer): { readonly width: number; readonly height: number; readonly data: Buffer }
+      write(image: { readonly width: number; readonly height: number; readonly data: Buffer }): Buffer
+    }
+  }
 }
