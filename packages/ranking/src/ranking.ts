@@ -1,5 +1,6 @@
 export * from "./agreement.ts"
 export * from "./baselines.ts"
+export * from "./committee.ts"
 export * from "./comparison.ts"
 export * from "./connectivity.ts"
 export * from "./counts.ts"
