@@ -106,3 +106,19 @@ export class NativeRuntimeError extends Error {
     this.name = "NativeRuntimeError"
   }
 }
+
+/** TensorFlow.js's own random numbers were asked for inside a compiled step: they would be frozen in the graph. */
+export class HiddenRandomness extends Error {
+  readonly _tag = "HiddenRandomness"
+  readonly op: string
+  readonly line: string
+  constructor(at: TraceLocation) {
+    super(
+      `${at.op} at ${at.line} draws random numbers in JavaScript, once, while the step is traced: every run would use the same ones. ` +
+        "Use the step's third argument: randomness.uniform(stream, shape) or randomness.normal(stream, shape).",
+    )
+    this.name = "HiddenRandomness"
+    this.op = at.op
+    this.line = at.line
+  }
+}

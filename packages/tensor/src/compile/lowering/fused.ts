@@ -1,0 +1,148 @@
+/** Lowerings of the project's own kernels to single nodes, or to fewer passes than their composites. */
+import type { Builder, Handle } from "../builder.ts"
+import { float, int, size, text } from "../graph.ts"
+import { type Call, type Lowering } from "./call.ts"
+import { structure } from "./structure.ts"
+
+const c = (b: Builder, x: number): Handle => b.uniform(Math.fround(x), [], "float32")
+
+/** From this many classes on, scattering beats comparing every class with the label. */
+const manyClasses = 128
+
+/** Rows and labels as positions [n, 2] of a matrix, with labels outside the classes moved to 0 and masked. */
+function positions(b: Builder, labels: Handle, classes: number) {
+  const n = labels.shape[0]!
+  const zero = b.uniform(0, [], "int32")
+  const inside = b.elementwise(
+    "And",
+    [
+      b.elementwise("GreaterOrEqual", [labels, zero], "bool"),
+      b.elementwise("Less", [labels, b.uniform(classes, [], "int32")], "bool"),
+    ],
+    "bool",
+  )
+  const column = b.reshape(b.where(inside, labels, zero), [n, 1])
+  const rows = b.constant(
+    Int32Array.from({ length: n }, (_, i) => i),
+    [n, 1],
+    "int32",
+  )
+  return { inside, at: b.cast(b.concat([rows, column], 1), "int64") }
+}
+
+/**
+ * The two order statistics around a quantile, then the interpolation. TopK of the shorter side: the cost grows with the
+ * number of values kept, and equal values need no rule, as only values are used.
+ */
+function quantile({ b, x }: Call): Handle | undefined {
+  const h = b.reshape(x("x"), [size(x("x").shape)])
+  const n = h.shape[0]!
+  const lower = b.known(x("lower"))
+  const fraction = b.known(x("fraction"))
+  if (lower === undefined || fraction === undefined) return undefined
+  const both = fraction !== 0 && lower + 1 < n
+  const fromBelow = lower + (both ? 2 : 1)
+  const fromAbove = n - lower
+  const largest = fromAbove <= fromBelow
+  const k = largest ? fromAbove : fromBelow
+  const [values] = b.graph.apply(
+    "TopK",
+    [b.full(h), b.graph.indices([k])],
+    [
+      { shape: [k], dtype: "float32" },
+      { shape: [k], dtype: "int64" },
+    ],
+    { axis: int(0), largest: int(largest ? 1 : 0), sorted: int(1) },
+  )
+  const sorted: Handle = { value: values!, shape: [k] }
+  const pick = (i: number) => b.reshape(b.slice(sorted, [i], [i + 1]), [])
+  const a = pick(largest ? k - 1 : lower)
+  if (!both) return a
+  const next = pick(largest ? k - 2 : lower + 1)
+  return b.add(a, b.mul(b.sub(next, a), x("fraction")))
+}
+
+/** A lowering that may decline, in which case the kernel's composite is traced. */
+export type FusedLowering = (call: Call) => ReturnType<Lowering> | undefined
+
+/** Lowerings by kernel name. */
+export const fused: Record<string, FusedLowering> = {
+  ExpGelu: ({ b, x }) => b.unary("Gelu", x("x"), { approximate: text("none") }),
+  ExpGeluGrad: ({ b, x }) => {
+    // Φ(x) + x·φ(x) = ½ + ½·erf(u) + u·exp(−u²)/√π with u = x/√2; the factor 1/√π goes into the exponent.
+    const u = b.mul(x("x"), c(b, Math.SQRT1_2))
+    const density = b.mul(u, b.unary("Exp", b.sub(c(b, -0.5 * Math.log(Math.PI)), b.mul(u, u))))
+    const slope = b.add(b.add(b.mul(b.unary("Erf", u), c(b, 0.5)), density), c(b, 0.5))
+    return b.mul(x("dy"), slope)
+  },
+  ExpLayerNorm: ({ b, x, attributes: { epsilon } }) => {
+    const h = x("x")
+    const rows = [...h.shape.slice(0, -1), 1]
+    return b.graph
+      .apply(
+        "LayerNormalization",
+        [b.full(h), b.full(x("scale")), b.full(x("bias"))],
+        [
+          { shape: h.shape, dtype: "float32" },
+          { shape: rows, dtype: "float32" },
+          { shape: rows, dtype: "float32" },
+        ],
+        { axis: int(-1), epsilon: float(epsilon) },
+      )
+      .map((value) => ({ value, shape: value.shape }))
+  },
+  ExpSoftmaxCrossEntropy: ({ b, x }) => {
+    const [logits, labels] = [x("logits"), x("labels")]
+    const [n, classes] = logits.shape as [number, number]
+    if (classes < manyClasses) return undefined
+    const full = b.full(logits)
+    const logs = b.graph.op("LogSoftmax", [full], full, { axis: int(-1) })
+    const { inside, at } = positions(b, labels, classes)
+    const picked: Handle = { value: b.graph.op("GatherND", [logs, b.full(at)], { shape: [n], dtype: "float32" }), shape: [n] }
+    return b.where(inside, b.unary("Neg", picked), c(b, 0))
+  },
+  ExpSoftmaxCrossEntropyGrad: ({ b, x }) => {
+    const [logits, labels, dy] = [x("logits"), x("labels"), x("dy")]
+    const [n, classes] = logits.shape as [number, number]
+    if (classes < manyClasses) return undefined
+    const full = b.full(logits)
+    const logs = b.graph.op("LogSoftmax", [full], full, { axis: int(-1) })
+    const scaled = b.mul(b.unary("Exp", { value: logs, shape: logits.shape }), b.reshape(dy, [n, 1]))
+    const { inside, at } = positions(b, labels, classes)
+    const updates = b.broadcastTo(b.where(inside, b.unary("Neg", dy), c(b, 0)), [n])
+    const value = b.graph.op("ScatterND", [b.full(scaled), b.full(at), b.full(updates)], full, { reduction: text("add") })
+    return { value, shape: logits.shape }
+  },
+  ExpMatMul: structure["BatchMatMul"]!,
+  ExpPairwiseDistance: ({ b, x }) => {
+    const [p, q] = [x("a"), x("b")]
+    const width = p.shape[p.shape.length - 1]!
+    const rows = p.shape[p.shape.length - 2]!
+    const columns = q.shape[q.shape.length - 2]!
+    // Differences are exact where the expanded square loses digits; for large matrices they cost too much memory.
+    if (size(p.shape.slice(0, -2)) * rows * columns * width > 2 ** 22) return undefined
+    const lead = p.shape.slice(0, -2)
+    const d = b.sub(b.reshape(p, [...lead, rows, 1, width]), b.reshape(q, [...lead, 1, columns, width]))
+    return b.unary("Sqrt", b.reduce("ReduceSum", b.mul(d, d), [lead.length + 2], false))
+  },
+  ExpQuantile: quantile,
+  ExpBarrier: ({ b, x }) => {
+    // A reshape to a shape known only at run time: shape + [e > e], where e is an element of `after`. Costs nothing, waits
+    // for `after`, and no optimiser can see that it is the identity.
+    const [h, after] = [x("x"), x("after")]
+    const v = b.full(h)
+    if (v.shape.length === 0 || size(v.shape) === 0) return b.reshape({ value: barrier(b, b.reshape(h, [1]), after), shape: [1] }, h.shape)
+    return { value: barrier(b, { value: v, shape: h.shape }, after), shape: h.shape }
+  },
+}
+
+function barrier(b: Builder, h: Handle, after: Handle): Handle["value"] {
+  const v = b.full(h)
+  const source = b.full(after)
+  const flat = b.reshape({ value: source, shape: after.shape }, [size(after.shape)])
+  const element = b.slice(flat, [0], [1])
+  const never = b.graph.op("Cast", [b.graph.op("Greater", [element.value, element.value], { shape: [1], dtype: "bool" })], {
+    shape: [1], dtype: "int64" }, { to: int(7) })
+  const shape = b.graph.op("Add", [b.graph.indices(v.shape), never], { shape: [v.shape.length], dtype: "int64" })
+  return b.graph.apply("Reshape", [v, shape], [v], {}, "", true)[0]!
+}

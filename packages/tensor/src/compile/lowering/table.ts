@@ -1,0 +1,6 @@
+/** All lowerings of TensorFlow.js kernels. */
+import type { Lowering } from "./call.ts"
+import { elementwise } from "./elementwise.ts"
+import { structure } from "./structure.ts"
+
+export const lowerings: Readonly<Record<string, Lowering>> = { ...elementwise, ...structure }
