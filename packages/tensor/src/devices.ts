@@ -1,5 +1,7 @@
 /** Devices: which there are, and how one is opened. */
 import * as tf from "@tensorflow/tfjs-core"
+import { CompiledProgram } from "./compile/compiled-program.ts"
+import { loadRuntime } from "./compile/engine.ts"
 import { DeviceUnavailable } from "./errors.ts"
 import { EagerProgram } from "./program.ts"
 import type { Device } from "./step.ts"
@@ -19,6 +21,14 @@ export type DeviceName = "auto" | "cpu" | "wasm" | "js" | "webgpu" | "cuda"
 export async function openDevice(name: DeviceName): Promise<Device> {
   switch (name) {
     case "auto":
+      try {
+        return openCpu()
+      } catch (error) {
+        if (error instanceof DeviceUnavailable) return openWasm()
+        throw error
+      }
+    case "cpu":
+      return openCpu()
     case "wasm":
       return openWasm()
     case "js":
@@ -28,9 +38,22 @@ export async function openDevice(name: DeviceName): Promise<Device> {
   }
 }
 
+function openCpu(): Device {
+  const { version } = loadRuntime()
+  return {
+    name: "cpu",
+    compiles: true,
+    compile: (step, options) => new CompiledProgram("cpu", step, options),
+    describe: () => `steps compiled for ONNX Runtime ${version}, one thread`,
+    dispose: () => {},
+  }
+}
+
 async function openJs(): Promise<Device> {
   await import("@tensorflow/tfjs-backend-cpu")
   await initialise("js", "cpu")
+  // Its first use prints an advertisement for another package.
+  ;(tf.findBackend("cpu") as unknown as { firstUse: boolean }).firstUse = false
   return eagerDevice("js", "cpu", "TensorFlow.js in plain JavaScript, one thread (reference)")
 }
 

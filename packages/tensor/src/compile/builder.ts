@@ -149,7 +149,13 @@ export class Builder {
     if (sameShape(a, b)) {
       const aligned = this.aligned(h).shape.filter((_, i) => h.shape[i] !== 1)
       let at = 0
-      return { value: this.#reshaped(h.value, shape.map((d) => (d === 1 ? 1 : aligned[at++]!))), shape }
+      return {
+        value: this.#reshaped(
+          h.value,
+          shape.map((d) => (d === 1 ? 1 : aligned[at++]!)),
+        ),
+        shape,
+      }
     }
     return { value: this.#reshaped(this.full(h), shape), shape }
   }
@@ -293,8 +299,7 @@ export class Builder {
           [q, p],
         ] as const) {
           const y = this.known({ value: inner, shape: [] })
-          if (y !== undefined)
-            return this.mul(this.uniform(f32(x * y), shape, "float32"), { value: rest, shape })
+          if (y !== undefined) return this.mul(this.uniform(f32(x * y), shape, "float32"), { value: rest, shape })
         }
       }
     }
@@ -373,8 +378,7 @@ export class Builder {
       }
     }
     if (op === "ReduceSum" && repeated !== 1) value = this.mul(value, this.uniform(repeated, [], aligned.dtype))
-    if (op === "ReduceProd" && repeated !== 1)
-      value = this.pow(value, this.uniform(repeated, [], aligned.dtype))
+    if (op === "ReduceProd" && repeated !== 1) value = this.pow(value, this.uniform(repeated, [], aligned.dtype))
     return this.reshape({ value: value.value, shape: keptShape }, shape)
   }
 
@@ -384,10 +388,12 @@ export class Builder {
     const step = steps ?? begin.map(() => 1)
     const shape = begin.map((b, i) => Math.max(0, Math.ceil((end[i]! - b) / step[i]!)))
     const aligned = this.aligned(h)
-    const axes = begin.map((_, i) => i).filter((i) => {
-      const whole = begin[i] === 0 && end[i] === h.shape[i] && step[i] === 1
-      return !whole && !(aligned.shape[i] === 1 && h.shape[i] !== 1)
-    })
+    const axes = begin
+      .map((_, i) => i)
+      .filter((i) => {
+        const whole = begin[i] === 0 && end[i] === h.shape[i] && step[i] === 1
+        return !whole && !(aligned.shape[i] === 1 && h.shape[i] !== 1)
+      })
     if (axes.length === 0) return { value: aligned, shape }
     const pick = (xs: readonly number[]) => this.graph.indices(axes.map((i) => xs[i]!))
     // A descending slice that includes element 0 ends before the beginning.
@@ -423,12 +429,7 @@ export class Builder {
     if (dtype === "bool") return this.cast(this.pad(this.cast(h, "int32"), paddings, fill, mode), "bool")
     const operands = [this.full(h), this.graph.indices([...paddings.map((p) => p[0]), ...paddings.map((p) => p[1])])]
     if (mode === "constant") operands.push(this.uniform(fill, [], dtype).value)
-    const value = this.graph.op(
-      "Pad",
-      operands,
-      { shape, dtype },
-      { mode: { kind: "string", value: mode } },
-    )
+    const value = this.graph.op("Pad", operands, { shape, dtype }, { mode: { kind: "string", value: mode } })
     return { value, shape }
   }
 

@@ -8,9 +8,11 @@ import {
   ValueReadInStep,
 } from "../errors.ts"
 import { registerGradients } from "../gradients/register.ts"
+import { fusedKernels } from "../ops/registry.ts"
 import { Builder, type Handle } from "./builder.ts"
 import { type ConstantData, type ElementType, Graph, size } from "./graph.ts"
 import type { Call, Lowering } from "./lowering/call.ts"
+import { fused } from "./lowering/fused.ts"
 import { lowerings } from "./lowering/table.ts"
 
 /** Name of the backend. */
@@ -39,7 +41,8 @@ export class Trace {
   /** The handle of a tensor; a tensor of another backend becomes a constant. */
   handle(tensor: tf.TensorInfo, op: string): Handle {
     const known = this.handles.get(tensor.dataId)
-    if (known) return known.shape.length === tensor.shape.length && known.shape.every((d, i) => d === tensor.shape[i])
+    if (known)
+      return known.shape.length === tensor.shape.length && known.shape.every((d, i) => d === tensor.shape[i])
         ? known
         : this.builder.reshape(known, tensor.shape)
     const info = tf.engine().state.tensorInfo.get(tensor.dataId)
@@ -65,7 +68,11 @@ class TraceBackend extends tf.KernelBackend {
   override write(values: tf.BackendValues, shape: number[], dtype: tf.DataType): object {
     const t = trace("tensor")
     const data = (
-      ArrayBuffer.isView(values) ? values : dtype === "int32" ? Int32Array.from(values as never) : Float32Array.from(values as never)
+      ArrayBuffer.isView(values)
+        ? values
+        : dtype === "int32"
+          ? Int32Array.from(values as never)
+          : Float32Array.from(values as never)
     ) as ConstantData
     const typed =
       dtype === "int32" && !(data instanceof Int32Array)
@@ -115,8 +122,11 @@ class TraceBackend extends tf.KernelBackend {
 /** The generators of TensorFlow.js make numbers in JavaScript: traced, every run would use the same ones. */
 function refuseRandomness(): void {
   const stack = stackFrames()
-  const found = stack.find((line) => /\b(randomUniform|randomNormal|randomStandardNormal|truncatedNormal|randomGamma|multinomial|dropout)_/.test(line))
-  if (found) throw new HiddenRandomness({ op: /at (?:Object\.)?(\w+?)_/.exec(found)?.[1] ?? "random", line: userLine() })
+  const found = stack.find((line) =>
+    /\b(randomUniform|randomNormal|randomStandardNormal|truncatedNormal|randomGamma|multinomial|dropout)_/.test(line),
+  )
+  if (found)
+    throw new HiddenRandomness({ op: /at (?:Object\.)?(\w+?)_/.exec(found)?.[1] ?? "random", line: userLine() })
 }
 
 function stackFrames(): string[] {
@@ -160,8 +170,14 @@ function call(t: Trace, op: string, inputs: tf.NamedTensorInfoMap | tf.TensorInf
 
 let registered = false
 
-function register(kernelName: string, lowering: Lowering | ((c: Call) => ReturnType<Lowering> | undefined), composite?: (
-  inputs: Record<string, tf.Tensor>, attributes: Record<string, number | boolean>) => tf.Tensor | tf.Tensor[]): void {
+function register(
+  kernelName: string,
+  lowering: Lowering | ((c: Call) => ReturnType<Lowering> | undefined),
+  composite?: (
+    inputs: Record<string, tf.Tensor>,
+    attributes: Record<string, number | boolean>,
+  ) => tf.Tensor | tf.Tensor[],
+): void {
   tf.registerKernel({
     kernelName,
     backendName,
@@ -229,7 +245,8 @@ export function traced<A>(f: (trace: Trace) => A): A {
 
 function lineOf(error: Error): string {
   for (const frame of (error.stack ?? "").split("\n").slice(1)) {
-    if (frame.includes("node_modules") || frame.includes("tfjs-core/src/") || /\/packages\/tensor\/src\//.test(frame)) continue
+    if (frame.includes("node_modules") || frame.includes("tfjs-core/src/") || /\/packages\/tensor\/src\//.test(frame))
+      continue
     const at = /\(?((?:file:\/\/)?\/[^()]+?):(\d+):\d+\)?$/.exec(frame)
     if (at) return `${at[1]!.replace("file://", "")}:${at[2]}`
   }

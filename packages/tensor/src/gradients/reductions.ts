@@ -1,5 +1,6 @@
 /** Gradients of reductions, softmax, sorting and matrix products. */
 import * as tf from "@tensorflow/tfjs-core"
+import { scatterRows } from "../ops/scatter-rows.ts"
 import { gradient, kernel } from "./define.ts"
 
 /** Shape of a reduction's result with the reduced axes kept as 1, and how many elements each result covers. */
@@ -90,11 +91,7 @@ export function registerReductions(): void {
             tf.mul(tf.reshape(tf.range(0, rows, 1, "int32"), [rows, 1]), tf.scalar(n, "int32")),
           )
           return tf.reshape(
-            tf.unsortedSegmentSum(
-              tf.reshape(dValues!, [rows * k]),
-              tf.reshape(flat, [rows * k]) as tf.Tensor1D,
-              rows * n,
-            ),
+            scatterRows(tf.reshape(dValues!, [rows * k]), tf.reshape(flat, [rows * k]), rows * n),
             x.shape,
           )
         },

@@ -1,5 +1,6 @@
 /** Gradients of kernels that move, repeat or select elements. */
 import * as tf from "@tensorflow/tfjs-core"
+import { scatterRows } from "../ops/scatter-rows.ts"
 import { gradient, unbroadcast, zeros } from "./define.ts"
 
 /** Axis order that brings `axis` to the front, and its inverse. */
@@ -15,7 +16,7 @@ function scatterAlong(dy: tf.Tensor, indices: tf.Tensor, axis: number, shape: re
   const joined = tf.reshape(dy, [...shape.slice(0, axis), indices.size, ...shape.slice(axis + 1)])
   const { order, inverse } = toFront(shape.length, axis)
   const front = axis === 0 ? joined : tf.transpose(joined, order)
-  const summed = tf.unsortedSegmentSum(front, flat, shape[axis]!)
+  const summed = scatterRows(front, flat, shape[axis]!)
   const shaped = tf.reshape(summed, [shape[axis]!, ...rest])
   return axis === 0 ? shaped : tf.transpose(shaped, inverse)
 }
@@ -156,11 +157,7 @@ export function registerShaping(): void {
         tf.reshape(tf.cast(indices!, "int32"), [b, m]),
         tf.mul(tf.reshape(tf.range(0, b, 1, "int32"), [b, 1]), tf.scalar(n, "int32")),
       )
-      const summed = tf.unsortedSegmentSum(
-        tf.reshape(moved, [b * m, ...rest]),
-        tf.reshape(at, [b * m]) as tf.Tensor1D,
-        b * n,
-      )
+      const summed = scatterRows(tf.reshape(moved, [b * m, ...rest]), tf.reshape(at, [b * m]), b * n)
       const back = [...lead, ...inverse.map((i) => i + batch)]
       return tf.transpose(tf.reshape(summed, [...x!.shape.slice(0, batch), n, ...rest]), back)
     },

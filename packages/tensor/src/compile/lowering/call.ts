@@ -19,6 +19,7 @@ export type Lowering = (call: Call) => Handle | readonly Handle[]
 
 /** Axes of a reduction: none given means all; negative ones count from the end. */
 export function axesOf(axis: number | readonly number[] | null | undefined, rank: number): number[] {
-  const all = axis === null || axis === undefined ? [...Array(rank).keys()] : typeof axis === "number" ? [axis] : [...axis]
+  const all =
+    axis === null || axis === undefined ? [...Array(rank).keys()] : typeof axis === "number" ? [axis] : [...axis]
   return all.map((a) => (a < 0 ? a + rank : a))
 }

@@ -39,7 +39,11 @@ const constant = (b: Builder, x: number, dtype: ElementType = "float32"): Handle
 function log1p(b: Builder, x: Handle): Handle {
   const u = b.add(x, one(b))
   const exact = b.mul(b.unary("Log", u), b.div(x, b.sub(u, one(b))))
-  const plain = b.elementwise("Or", [b.elementwise("Equal", [u, one(b)], "bool"), b.unary("IsInf", x, {}, "bool")], "bool")
+  const plain = b.elementwise(
+    "Or",
+    [b.elementwise("Equal", [u, one(b)], "bool"), b.unary("IsInf", x, {}, "bool")],
+    "bool",
+  )
   return b.where(plain, x, exact)
 }
 
@@ -48,8 +52,10 @@ function mod(b: Builder, x: Handle, y: Handle): Handle {
   if (x.value.dtype !== "float32") return b.elementwise("Mod", [x, y], x.value.dtype)
   const rest = b.elementwise("Mod", [x, y], "float32", { fmod: int(1) })
   const zero = constant(b, 0)
-  const same = b.unary("Not", b.elementwise("Xor", [
-    b.elementwise("Less", [x, zero], "bool"), b.elementwise("Less", [y, zero], "bool")], "bool"))
+  const same = b.unary(
+    "Not",
+    b.elementwise("Xor", [b.elementwise("Less", [x, zero], "bool"), b.elementwise("Less", [y, zero], "bool")], "bool"),
+  )
   return b.where(same, rest, b.elementwise("Mod", [b.add(rest, y), y], "float32", { fmod: int(1) }))
 }
 
@@ -117,7 +123,10 @@ export const elementwise: Record<string, Lowering> = {
   Identity: ({ x }) => x("x"),
   IsFinite: ({ b, x }) => {
     const h = b.cast(x("x"), "float32")
-    return b.unary("Not", b.elementwise("Or", [b.unary("IsNaN", h, {}, "bool"), b.unary("IsInf", h, {}, "bool")], "bool"))
+    return b.unary(
+      "Not",
+      b.elementwise("Or", [b.unary("IsNaN", h, {}, "bool"), b.unary("IsInf", h, {}, "bool")], "bool"),
+    )
   },
   IsInf: ({ b, x }) => b.unary("IsInf", b.cast(x("x"), "float32"), {}, "bool"),
   IsNan: ({ b, x }) => b.unary("IsNaN", b.cast(x("x"), "float32"), {}, "bool"),

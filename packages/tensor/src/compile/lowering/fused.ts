@@ -1,7 +1,7 @@
 /** Lowerings of the project's own kernels to single nodes, or to fewer passes than their composites. */
 import type { Builder, Handle } from "../builder.ts"
 import { float, int, size, text } from "../graph.ts"
-import { type Call, type Lowering } from "./call.ts"
+import type { Call, Lowering } from "./call.ts"
 import { structure } from "./structure.ts"
 
 const c = (b: Builder, x: number): Handle => b.uniform(Math.fround(x), [], "float32")
@@ -98,7 +98,10 @@ export const fused: Record<string, FusedLowering> = {
     const full = b.full(logits)
     const logs = b.graph.op("LogSoftmax", [full], full, { axis: int(-1) })
     const { inside, at } = positions(b, labels, classes)
-    const picked: Handle = { value: b.graph.op("GatherND", [logs, b.full(at)], { shape: [n], dtype: "float32" }), shape: [n] }
+    const picked: Handle = {
+      value: b.graph.op("GatherND", [logs, b.full(at)], { shape: [n], dtype: "float32" }),
+      shape: [n],
+    }
     return b.where(inside, b.unary("Neg", picked), c(b, 0))
   },
   ExpSoftmaxCrossEntropyGrad: ({ b, x }) => {
@@ -110,7 +113,9 @@ export const fused: Record<string, FusedLowering> = {
     const scaled = b.mul(b.unary("Exp", { value: logs, shape: logits.shape }), b.reshape(dy, [n, 1]))
     const { inside, at } = positions(b, labels, classes)
     const updates = b.broadcastTo(b.where(inside, b.unary("Neg", dy), c(b, 0)), [n])
-    const value = b.graph.op("ScatterND", [b.full(scaled), b.full(at), b.full(updates)], full, { reduction: text("add") })
+    const value = b.graph.op("ScatterND", [b.full(scaled), b.full(at), b.full(updates)], full, {
+      reduction: text("add"),
+    })
     return { value, shape: logits.shape }
   },
   ExpMatMul: structure["BatchMatMul"]!,
@@ -126,12 +131,17 @@ export const fused: Record<string, FusedLowering> = {
     return b.unary("Sqrt", b.reduce("ReduceSum", b.mul(d, d), [lead.length + 2], false))
   },
   ExpQuantile: quantile,
+  ExpScatterRows: ({ b, x, attributes: { rows } }) => {
+    const indices = x("indices")
+    return b.scatterRows(x("x"), b.reshape(indices, [size(indices.shape)]), rows)
+  },
   ExpBarrier: ({ b, x }) => {
     // A reshape to a shape known only at run time: shape + [e > e], where e is an element of `after`. Costs nothing, waits
     // for `after`, and no optimiser can see that it is the identity.
     const [h, after] = [x("x"), x("after")]
     const v = b.full(h)
-    if (v.shape.length === 0 || size(v.shape) === 0) return b.reshape({ value: barrier(b, b.reshape(h, [1]), after), shape: [1] }, h.shape)
+    if (v.shape.length === 0 || size(v.shape) === 0)
+      return b.reshape({ value: barrier(b, b.reshape(h, [1]), after), shape: [1] }, h.shape)
     return { value: barrier(b, { value: v, shape: h.shape }, after), shape: h.shape }
   },
 }
@@ -141,8 +151,15 @@ function barrier(b: Builder, h: Handle, after: Handle): Handle["value"] {
   const source = b.full(after)
   const flat = b.reshape({ value: source, shape: after.shape }, [size(after.shape)])
   const element = b.slice(flat, [0], [1])
-  const never = b.graph.op("Cast", [b.graph.op("Greater", [element.value, element.value], { shape: [1], dtype: "bool" })], {
-    shape: [1], dtype: "int64" }, { to: int(7) })
+  const never = b.graph.op(
+    "Cast",
+    [b.graph.op("Greater", [element.value, element.value], { shape: [1], dtype: "bool" })],
+    {
+      shape: [1],
+      dtype: "int64",
+    },
+    { to: int(7) },
+  )
   const shape = b.graph.op("Add", [b.graph.indices(v.shape), never], { shape: [v.shape.length], dtype: "int64" })
   return b.graph.apply("Reshape", [v, shape], [v], {}, "", true)[0]!
 }

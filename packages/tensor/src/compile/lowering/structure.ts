@@ -8,7 +8,12 @@ const reduction =
   (op: string, attribute = "axis"): Lowering =>
   ({ b, x, attributes }) => {
     const h = x("x")
-    return b.reduce(op, h, axesOf(attributes[attribute] ?? attributes.axis, h.shape.length), attributes.keepDims ?? false)
+    return b.reduce(
+      op,
+      h,
+      axesOf(attributes[attribute] ?? attributes.axis, h.shape.length),
+      attributes.keepDims ?? false,
+    )
   }
 
 /** all/any over booleans through the sum of counts. */
@@ -33,7 +38,12 @@ const extreme =
   }
 
 function sequence(n: number, f: (i: number) => number, dtype: ElementType): { data: Float32Array | Int32Array } {
-  return { data: dtype === "int32" ? Int32Array.from({ length: n }, (_, i) => f(i)) : Float32Array.from({ length: n }, (_, i) => f(i)) }
+  return {
+    data:
+      dtype === "int32"
+        ? Int32Array.from({ length: n }, (_, i) => f(i))
+        : Float32Array.from({ length: n }, (_, i) => f(i)),
+  }
 }
 
 /** Moves `axis` to the end, applies `f`, and moves it back. */
@@ -174,12 +184,25 @@ export const structure: Record<string, Lowering> = {
   Slice: ({ b, x, attributes: { begin, size: extent } }) => {
     const h = x("x")
     const [from, sizes] = tf.slice_util.parseSliceParams({ shape: [...h.shape] } as tf.Tensor, begin, extent)
-    return b.slice(h, from!, from!.map((f, i) => f + sizes![i]!))
+    return b.slice(
+      h,
+      from!,
+      from!.map((f, i) => f + sizes![i]!),
+    )
   },
   StridedSlice: ({ b, x, attributes: a }) => {
     const h = x("x")
     const info = tf.slice_util.sliceInfo(
-      [...h.shape], a.begin, a.end, a.strides, a.beginMask, a.endMask, a.ellipsisMask, a.newAxisMask, a.shrinkAxisMask)
+      [...h.shape],
+      a.begin,
+      a.end,
+      a.strides,
+      a.beginMask,
+      a.endMask,
+      a.ellipsisMask,
+      a.newAxisMask,
+      a.shrinkAxisMask,
+    )
     const { finalShapeSparse: sparse, finalShape } = info
     if (info.isIdentity || size(finalShape) === 0)
       return size(finalShape) === 0 ? b.uniform(0, finalShape, h.value.dtype) : b.reshape(h, finalShape)
@@ -193,10 +216,14 @@ export const structure: Record<string, Lowering> = {
     return (paddings as [number, number][]).reduce((h: Handle, [before, after], axis) => {
       if (before === 0 && after === 0) return h
       const n = h.shape[axis]!
-      const at = sequence(before + n + after, (i) => {
-        const p = i - before
-        return p < 0 ? -p - 1 : p >= n ? 2 * n - 1 - p : p
-      }, "int32").data
+      const at = sequence(
+        before + n + after,
+        (i) => {
+          const p = i - before
+          return p < 0 ? -p - 1 : p >= n ? 2 * n - 1 - p : p
+        },
+        "int32",
+      ).data
       return b.gather(h, b.constant(at, [at.length], "int32"), axis)
     }, x("x"))
   },
@@ -204,7 +231,10 @@ export const structure: Record<string, Lowering> = {
   Pack: ({ b, list, attributes: { axis } }) => {
     const rank = list[0]!.shape.length + 1
     const at = axis < 0 ? axis + rank : axis
-    return b.concat(list.map((h) => b.reshape(h, [...h.shape.slice(0, at), 1, ...h.shape.slice(at)])), at)
+    return b.concat(
+      list.map((h) => b.reshape(h, [...h.shape.slice(0, at), 1, ...h.shape.slice(at)])),
+      at,
+    )
   },
   Unpack: ({ b, x, attributes: { axis } }) => {
     const h = x("value")
@@ -234,7 +264,10 @@ export const structure: Record<string, Lowering> = {
     const depth = indices.shape[indices.shape.length - 1]!
     const shape = [...indices.shape.slice(0, -1), ...params.shape.slice(depth)]
     return {
-      value: b.graph.op("GatherND", [b.full(params), b.full(b.cast(indices, "int64"))], { shape, dtype: params.value.dtype }),
+      value: b.graph.op("GatherND", [b.full(params), b.full(b.cast(indices, "int64"))], {
+        shape,
+        dtype: params.value.dtype,
+      }),
       shape,
     }
   },
@@ -247,14 +280,20 @@ export const structure: Record<string, Lowering> = {
     const zero = b.uniform(0, [], "int32")
     const outside = b.elementwise(
       "Or",
-      [b.elementwise("Less", [ids, zero], "bool"), b.elementwise("GreaterOrEqual", [ids, b.uniform(numSegments, [], "int32")], "bool")],
+      [
+        b.elementwise("Less", [ids, zero], "bool"),
+        b.elementwise("GreaterOrEqual", [ids, b.uniform(numSegments, [], "int32")], "bool"),
+      ],
       "bool",
     )
     const rows = b.where(outside, b.uniform(numSegments, [], "int32"), ids)
     const sums = b.scatterRows(h, rows, numSegments + 1)
-    return b.slice(sums, sums.shape.map(() => 0), [numSegments, ...sums.shape.slice(1)])
+    return b.slice(
+      sums,
+      sums.shape.map(() => 0),
+      [numSegments, ...sums.shape.slice(1)],
+    )
   },
-  ExpScatterRows: ({ b, x, attributes: { rows } }) => b.scatterRows(x("x"), x("indices"), rows),
   // reducing
   Sum: reduction("ReduceSum"),
   Mean: ({ b, x, attributes }) => {
@@ -297,7 +336,8 @@ export const structure: Record<string, Lowering> = {
     softmax("LogSoftmax", b, b.cast(x("logits"), "float32"), axesOf(axis ?? -1, x("logits").shape.length)[0]!),
   TopK: topK,
   // products
-  BatchMatMul: ({ b, x, attributes: { transposeA, transposeB } }) => b.matMul(x("a"), x("b"), !!transposeA, !!transposeB),
+  BatchMatMul: ({ b, x, attributes: { transposeA, transposeB } }) =>
+    b.matMul(x("a"), x("b"), !!transposeA, !!transposeB),
   Einsum: ({ b, list, attributes: { equation } }) => {
     const compact = (equation as string).replaceAll(" ", "")
     const [left, out] = compact.split("->") as [string, string]
@@ -308,7 +348,12 @@ export const structure: Record<string, Lowering> = {
       })
     })
     const shape = [...out].map((c) => sizes.get(c)!)
-    const value = b.graph.op("Einsum", list.map((h) => b.full(h)), { shape, dtype: list[0]!.value.dtype }, { equation: text(compact) })
+    const value = b.graph.op(
+      "Einsum",
+      list.map((h) => b.full(h)),
+      { shape, dtype: list[0]!.value.dtype },
+      { equation: text(compact) },
+    )
     return { value, shape }
   },
   Diag: ({ b, x }) => {

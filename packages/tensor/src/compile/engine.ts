@@ -1,0 +1,150 @@
+/** ONNX Runtime: loading it, sessions, and their cache. */
+import { createHash } from "node:crypto"
+import { createRequire } from "node:module"
+import { DeviceUnavailable, NativeRuntimeError } from "../errors.ts"
+import type { HostTensor, HostType } from "../step.ts"
+
+/** A tensor of the runtime. */
+export interface NativeTensor {
+  readonly type: string
+  readonly data: Float32Array | Int32Array | Uint8Array
+  readonly dims: readonly number[]
+}
+
+interface NativeSession {
+  loadModel(buffer: ArrayBufferLike, offset: number, length: number, options: object): void
+  run(
+    feeds: Record<string, NativeTensor>,
+    fetches: Record<string, NativeTensor | null>,
+    options: object,
+  ): Record<string, NativeTensor>
+  endProfiling(): void
+  dispose(): void
+}
+
+interface Runtime {
+  readonly Tensor: new (type: string, data: HostTensor["data"], dims: readonly number[]) => NativeTensor
+  readonly InferenceSession: new () => NativeSession
+  readonly version: string
+}
+
+let loaded: Runtime | undefined
+
+/**
+ * Loads the native library, once.
+ *
+ * @throws DeviceUnavailable when the package is not installed or has no build for this platform
+ */
+export function loadRuntime(): Runtime {
+  if (loaded) return loaded
+  // The library would report its use over the network. The variable must be set before it is loaded.
+  process.env["ORT_DISABLE_TELEMETRY"] ??= "1"
+  const require = createRequire(import.meta.url)
+  try {
+    const { Tensor } = require("onnxruntime-common") as { Tensor: Runtime["Tensor"] }
+    // The public interface runs asynchronously in form only, at three microseconds a call: use the binding beneath it.
+    const { binding, initOrt } = require("onnxruntime-node/dist/binding.js") as {
+      binding: { InferenceSession: Runtime["InferenceSession"] }
+      initOrt: () => void
+    }
+    const { version } = require("onnxruntime-node/package.json") as { version: string }
+    initOrt()
+    loaded = { Tensor, InferenceSession: binding.InferenceSession, version }
+    return loaded
+  } catch (error) {
+    const message = error instanceof Error ? error.message.split("\n")[0]! : String(error)
+    throw new DeviceUnavailable(
+      "cpu",
+      `onnxruntime-node cannot be loaded (${message}); reinstall with optional dependencies, or use device "wasm"`,
+    )
+  }
+}
+
+/** A host tensor as the runtime takes it. The array is used in place. */
+export function toNative(tensor: HostTensor): NativeTensor {
+  return new (loadRuntime().Tensor)(tensor.dtype, tensor.data, tensor.shape)
+}
+
+/** The reverse, also in place. */
+export function fromNative(tensor: NativeTensor): HostTensor {
+  return { data: tensor.data, shape: tensor.dims, dtype: tensor.type as HostType }
+}
+
+/** A model ready to run; shared between programs with the same graph. */
+export class Session {
+  readonly hash: string
+  #native: NativeSession | undefined
+  #users = 1
+
+  constructor(hash: string, native: NativeSession) {
+    this.hash = hash
+    this.#native = native
+  }
+
+  retain(): this {
+    this.#users++
+    return this
+  }
+
+  /** Runs the model; every output is a fresh tensor. */
+  run(feeds: Record<string, NativeTensor>, outputs: readonly string[]): Record<string, NativeTensor> {
+    const fetches: Record<string, null> = {}
+    for (const name of outputs) fetches[name] = null
+    try {
+      return this.#native!.run(feeds, fetches, {})
+    } catch (error) {
+      throw new NativeRuntimeError("the compiled step failed", error)
+    }
+  }
+
+  endProfiling(): void {
+    this.#native!.endProfiling()
+  }
+
+  /** Frees the native memory when nobody uses the session any more. */
+  release(): void {
+    if (--this.#users > 0 || !this.#native) return
+    if (sessions.get(this.hash) === this) sessions.delete(this.hash)
+    this.#native.dispose()
+    this.#native = undefined
+  }
+}
+
+const sessions = new Map<string, Session>()
+
+/** Number of live sessions, for tests of leaks. */
+export const liveSessions = (): number => sessions.size
+
+/** The content hash of a model: equal hashes, equal computations. */
+export function modelHash(model: Uint8Array): string {
+  return createHash("sha256").update(model).digest("hex").slice(0, 32)
+}
+
+/** A session for the model, a shared one where the same graph is in use already. Call `release` when done. */
+export function openSession(model: Uint8Array, options: { threads?: number; profile?: string } = {}): Session {
+  const threads = options.threads ?? 1
+  const hash = `${modelHash(model)}/${threads}`
+  const known = options.profile ? undefined : sessions.get(hash)
+  if (known) return known.retain()
+  const { InferenceSession } = loadRuntime()
+  const native = new InferenceSession()
+  try {
+    native.loadModel(model.buffer, model.byteOffset, model.byteLength, {
+      intraOpNumThreads: threads,
+      interOpNumThreads: 1,
+      executionMode: "sequential",
+      graphOptimizationLevel: "all",
+      enableMemPattern: false,
+      logSeverityLevel: 3,
+      // A waiting thread must not spin: other trials need the core.
+      extra: { session: { intra_op: { allow_spinning: "0" } } },
+      ...(options.profile ? { enableProfiling: true, profileFilePrefix: options.profile } : {}),
+    })
+  } catch (error) {
+    native.dispose()
+    throw new NativeRuntimeError("the compiled step was refused by ONNX Runtime", error)
+  }
+  const session = new Session(hash, native)
+  if (!options.profile) sessions.set(hash, session)
+  return session
+}
