@@ -1,0 +1,334 @@
+/**
+ * A pool of warm worker processes. A worker imports the experiment once and then runs one trial after another, so a
+ * trial costs a message, not a process start. A worker that dies takes only its own trial with it.
+ */
+import { type ChildProcess, fork } from "node:child_process"
+import { fileURLToPath } from "node:url"
+import type { Failure } from "./events.ts"
+import { LastLines, type OutputLine, readLines } from "./output.ts"
+import { formatIdentity, residentMemory, signalGroup, thisProcess } from "./process-identity.ts"
+import type { FromWorker, Job, StopReason, ToWorker } from "./protocol.ts"
+
+/** Messages of a running job that are passed on as they come. */
+export type JobMessage = Extract<FromWorker, { readonly type: "restored" | "progress" | "log" | "stage" }>
+
+/** How a job ended. */
+export type JobEnd =
+  | Extract<FromWorker, { readonly type: "finished" }>
+  | Extract<FromWorker, { readonly type: "stopped" }>
+  | { readonly type: "failed"; readonly runId: string; readonly failure: Failure }
+
+export interface PoolOptions {
+  readonly size: number
+  readonly file: string
+  readonly db: string
+  /** Resident memory in bytes at which a worker is stopped. */
+  readonly memoryLimit: number
+  readonly onLine: (line: OutputLine) => void
+  /** Extra variables for the workers. */
+  readonly environment?: Readonly<Record<string, string>>
+}
+
+/** How long a stopping trial has: to end by itself, and to end after SIGTERM; then its process group is killed. */
+export interface StopDeadlines {
+  readonly graceMs: number
+  readonly termMs: number
+}
+
+/** A trial that is interrupted may write its checkpoint; one that is cancelled has to be gone within two seconds. */
+export const stopDeadlines: { readonly [R in StopReason]: StopDeadlines } = {
+  interrupt: { graceMs: 10_000, termMs: 2_000 },
+  timeout: { graceMs: 1_000, termMs: 500 },
+  cancel: { graceMs: 800, termMs: 500 },
+}
+
+const workerEntry = fileURLToPath(new URL("./worker.ts", import.meta.url))
+const readyDeadlineMs = 120_000
+
+/** One worker process and the job it is at. */
+export class Worker {
+  readonly index: number
+  readonly pid: number
+  readonly ready: Promise<void>
+  /** The process is gone. */
+  readonly gone: Promise<void>
+  readonly #child: ChildProcess
+  readonly #options: PoolOptions
+  #lines = new LastLines()
+  #job: { readonly job: Job; readonly onMessage: (message: JobMessage) => void; readonly end: (end: JobEnd) => void } | undefined
+  #stopping: StopReason | undefined
+  #overMemory: number | undefined
+  #timers: NodeJS.Timeout[] = []
+  #alive = true
+
+  constructor(index: number, options: PoolOptions) {
+    this.index = index
+    this.#options = options
+    // A process group of its own: Ctrl-C in the terminal reaches the coordinator alone, and a kill reaches whatever the
+    // trial has started. The coordinator's identity in the arguments lets whoever takes over recognise an orphan.
+    const child = fork(workerEntry, [formatIdentity(thisProcess()), options.db, options.file], {
+      detached: true,
+      stdio: ["ignore", "pipe", "pipe", "ipc"],
+      serialization: "json",
+      execArgv: ["--disable-warning=ExperimentalWarning"],
+      env: { ...process.env, ORT_DISABLE_TELEMETRY: "1", ...options.environment },
+    })
+    this.#child = child
+    this.pid = child.pid ?? -1
+    const line = (output: OutputLine) => {
+      this.#lines.add(output.line)
+      options.onLine(output)
+    }
+    if (child.stdout) readLines(child.stdout, "stdout", line)
+    if (child.stderr) readLines(child.stderr, "stderr", line)
+
+    let resolveReady: () => void = () => {}
+    let rejectReady: (failure: Failure) => void = () => {}
+    this.ready = new Promise((resolve, reject) => {
+      resolveReady = resolve
+      rejectReady = reject
+    })
+    this.ready.catch(() => {})
+    const late = setTimeout(() => {
+      rejectReady(this.#failure("WorkerNotReady", `a worker did not load ${options.file} within ${readyDeadlineMs / 1000} s`))
+      this.kill()
+    }, readyDeadlineMs)
+    late.unref()
+
+    child.on("message", (message: FromWorker) => {
+      if (message.type === "ready") {
+        clearTimeout(late)
+        return resolveReady()
+      }
+      if (message.type === "unusable") {
+        clearTimeout(late)
+        return rejectReady({ ...message.failure, lastLines: this.#lines.all })
+      }
+      const current = this.#job
+      if (current === undefined || message.runId !== current.job.runId) return
+      if (message.type === "finished" || message.type === "stopped") return this.#finish(message)
+      if (message.type === "failed") {
+        return this.#finish({ ...message, failure: { ...message.failure, lastLines: this.#lines.all } })
+      }
+      if (message.type === "log") this.#lines.add(message.line)
+      current.onMessage(message)
+    })
+    child.on("error", (error) => rejectReady(this.#failure("WorkerNotStarted", error.message)))
+    this.gone = new Promise((resolve) => {
+      child.once("exit", (code, signal) => {
+        this.#alive = false
+        clearTimeout(late)
+        // Whatever the trial has left behind in its group goes with it.
+        signalGroup(this.pid, "SIGKILL")
+        // The pipes may still hold the last words; a grandchild that kept them open must not hold us up.
+        const settled = () => {
+          clearTimeout(patience)
+          const failure = this.#exitFailure(code, signal)
+          rejectReady(failure)
+          const runId = this.#job?.job.runId
+          if (runId !== undefined) {
+            this.#finish(
+              this.#stopping !== undefined && this.#overMemory === undefined
+                ? { type: "stopped", runId, reason: this.#stopping }
+                : signal === "SIGTERM" || code === 143
+                  ? { type: "stopped", runId, reason: "interrupt" }
+                  : { type: "failed", runId, failure },
+            )
+          }
+          resolve()
+        }
+        const patience = setTimeout(settled, 250)
+        child.once("close", settled)
+      })
+    })
+  }
+
+  get alive(): boolean {
+    return this.#alive
+  }
+
+  get busy(): boolean {
+    return this.#job !== undefined
+  }
+
+  /** Runs one trial. Resolves however it ends; never rejects. */
+  run(job: Job, onMessage: (message: JobMessage) => void): Promise<JobEnd> {
+    return new Promise((resolve) => {
+      this.#lines = new LastLines()
+      this.#stopping = undefined
+      this.#overMemory = undefined
+      this.#job = { job, onMessage, end: resolve }
+      if (!this.#alive) {
+        this.#finish({ type: "failed", runId: job.runId, failure: this.#exitFailure(null, null) })
+        return
+      }
+      this.#send({ type: "run", job })
+    })
+  }
+
+  /** Asks the running trial to stop, and sees to it that it does. */
+  stop(reason: StopReason): void {
+    const current = this.#job
+    if (current === undefined || this.#stopping === reason) return
+    this.#stopping = reason
+    this.#clearTimers()
+    const { graceMs, termMs } = stopDeadlines[reason]
+    this.#send({ type: "stop", runId: current.job.runId, reason })
+    this.#timers.push(
+      setTimeout(() => this.#alive && this.#child.kill("SIGTERM"), graceMs),
+      setTimeout(() => this.#alive && this.kill(), graceMs + termMs),
+    )
+  }
+
+  /** Ends the process and everything in its group at once. */
+  kill(): void {
+    if (!signalGroup(this.pid, "SIGKILL")) this.#child.kill("SIGKILL")
+  }
+
+  /** Lets an idle worker end by itself; kills one that does not. */
+  async dismiss(): Promise<void> {
+    if (!this.#alive) return
+    this.#send({ type: "exit" })
+    const timer = setTimeout(() => this.kill(), 2_000)
+    await this.gone
+    clearTimeout(timer)
+  }
+
+  /** Stops the process when it holds more memory than it may. */
+  checkMemory(): void {
+    if (!this.#alive || this.#job === undefined) return
+    const used = residentMemory(this.pid)
+    if (used === undefined || used <= this.#options.memoryLimit) return
+    this.#overMemory = used
+    this.kill()
+  }
+
+  #send(message: ToWorker): void {
+    if (this.#child.connected) this.#child.send(message, () => {})
+  }
+
+  #finish(end: JobEnd): void {
+    const current = this.#job
+    if (current === undefined) return
+    this.#job = undefined
+    this.#clearTimers()
+    current.end(end)
+  }
+
+  #clearTimers(): void {
+    for (const timer of this.#timers) clearTimeout(timer)
+    this.#timers = []
+  }
+
+  #failure(kind: string, message: string): Failure {
+    return { kind, message, lastLines: this.#lines.all, retriable: true }
+  }
+
+  #exitFailure(code: number | null, signal: NodeJS.Signals | null): Failure {
+    const lastLines = this.#lines.all
+    const how = { ...(code === null ? {} : { exitCode: code }), ...(signal === null ? {} : { signal }) }
+    const megabytes = (bytes: number) => `${Math.round(bytes / 2 ** 20)} MB`
+    if (this.#overMemory !== undefined) {
+      return {
+        kind: "OutOfMemory",
+        message: `the worker held ${megabytes(this.#overMemory)}, over its limit of ${megabytes(this.#options.memoryLimit)}, and was stopped; use fewer workers, a smaller batch or a higher memory limit`,
+        lastLines,
+        ...how,
+        retriable: false,
+      }
+    }
+    if (lastLines.some((line) => /heap out of memory|Array buffer allocation failed|std::bad_alloc/.test(line))) {
+      return { kind: "OutOfMemory", message: "the worker ran out of memory", lastLines, ...how, retriable: true }
+    }
+    const what = signal === null ? (code === null ? "is gone" : `exited with code ${code}`) : `was ended by ${signal}`
+    return { kind: "WorkerExited", message: `the worker process ${what} in the middle of the trial`, lastLines, ...how, retriable: true }
+  }
+}
+
+/** The workers of one coordinator. */
+export class WorkerPool {
+  readonly #options: PoolOptions
+  readonly #workers = new Set<Worker>()
+  readonly #idle: Worker[] = []
+  readonly #waiting: { readonly give: (slot: number) => void }[] = []
+  readonly #slots: number[]
+  readonly #guard: NodeJS.Timeout
+  #closed = false
+
+  constructor(options: PoolOptions) {
+    this.#options = options
+    this.#slots = Array.from({ length: options.size }, (_, i) => i).reverse()
+    this.#guard = setInterval(() => {
+      for (const worker of this.#workers) worker.checkMemory()
+    }, 250)
+    this.#guard.unref()
+  }
+
+  get size(): number {
+    return this.#options.size
+  }
+
+  /** Starts workers ahead of the first trial. */
+  warm(count: number): void {
+    while (this.#idle.length < Math.min(count, this.#options.size)) this.#idle.push(this.#spawn(this.#idle.length))
+  }
+
+  #spawn(index: number): Worker {
+    const worker = new Worker(index, this.#options)
+    this.#workers.add(worker)
+    void worker.gone.then(() => {
+      this.#workers.delete(worker)
+      const at = this.#idle.indexOf(worker)
+      if (at >= 0) this.#idle.splice(at, 1)
+    })
+    return worker
+  }
+
+  /**
+   * Waits for a free slot and gives it a ready worker to use; the slot is free again when `use` has settled. First
+   * come, first served.
+   *
+   * @throws Failure when a worker cannot load the experiment
+   */
+  async use<A>(use: (worker: Worker) => Promise<A>): Promise<A> {
+    const slot = this.#slots.pop() ?? (await new Promise<number>((give) => this.#waiting.push({ give })))
+    let worker: Worker | undefined
+    try {
+      if (this.#closed) throw poolClosed
+      worker = this.#idle.pop() ?? this.#spawn(slot)
+      await worker.ready
+      return await use(worker)
+    } finally {
+      if (worker?.alive && !worker.busy && !this.#closed) this.#idle.push(worker)
+      const next = this.#waiting.shift()
+      if (next === undefined) this.#slots.push(slot)
+      else next.give(slot)
+    }
+  }
+
+  /** Asks every running trial to stop. */
+  stopAll(reason: StopReason): void {
+    for (const worker of this.#workers) worker.stop(reason)
+  }
+
+  /** Kills every worker at once. */
+  killAll(): void {
+    for (const worker of this.#workers) worker.kill()
+  }
+
+  /** Ends all workers; resolves when their processes are gone. */
+  async close(): Promise<void> {
+    this.#closed = true
+    clearInterval(this.#guard)
+    for (const waiting of this.#waiting.splice(0)) waiting.give(-1)
+    await Promise.all([...this.#workers].map((worker) => (worker.busy ? worker.gone : worker.dismiss())))
+  }
+}
+
+/** Thrown by {@link WorkerPool.use} to whoever still waits when the pool closes. */
+export const poolClosed: Failure = {
+  kind: "PoolClosed",
+  message: "the pool of workers is closed",
+  lastLines: [],
+  retriable: true,
+}
