@@ -156,6 +156,8 @@ export interface Report {
   readonly status: "completed" | "failed" | "interrupted"
   /** 0 all completed, 1 some trials failed or were cancelled, 130 interrupted. */
   readonly exitCode: 0 | 1 | 130
+  /** Why trials are still pending, where some are: what interrupted, cancelled or stopped the experiment. */
+  readonly reason?: string | undefined
   /** Compared metrics with their goals; the first is the one that ranks. */
   readonly compare: readonly {
     readonly metric: string

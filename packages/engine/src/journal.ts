@@ -8,6 +8,7 @@
  * The journal deliberately knows nothing of ownership: it holds no locks and runs only what its own process asks for.
  * Who may work on a trial is decided in one place, the claims of runs.db, so the two cannot disagree.
  */
+import { randomUUID } from "node:crypto"
 import type * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
@@ -36,7 +37,7 @@ const migrate = Effect.gen(function* () {
   yield* sql`CREATE TABLE IF NOT EXISTS clocks (
     execution TEXT NOT NULL, name TEXT NOT NULL, wake_at INTEGER NOT NULL, PRIMARY KEY (execution, name)) STRICT, WITHOUT ROWID`
   yield* sql`CREATE TABLE IF NOT EXISTS invocations (
-    id TEXT PRIMARY KEY, experiment TEXT NOT NULL, fingerprint TEXT NOT NULL, owner TEXT NOT NULL,
+    id TEXT PRIMARY KEY, experiment TEXT NOT NULL, fingerprint TEXT NOT NULL, owner TEXT NOT NULL, floor INTEGER NOT NULL,
     started_at INTEGER NOT NULL, finished_at INTEGER) STRICT, WITHOUT ROWID`
 })
 
@@ -169,3 +170,48 @@ export const layer: Layer.Layer<WorkflowEngine.WorkflowEngine, SqlError.SqlError
   WorkflowEngine.WorkflowEngine,
   make,
 )
+
+/** One `exp run` of an experiment, continued across crashes of its process. */
+export interface Invocation {
+  readonly id: string
+  /** Runs with ids up to this one existed before the invocation began. */
+  readonly floor: number
+  /** It had been begun by a process that is gone. */
+  readonly continued: boolean
+}
+
+/**
+ * Takes up the unfinished invocation of the same command whose process is gone, or begins a new one. Two commands at
+ * the same time have an invocation each; they share the work through the claims of runs.db.
+ */
+export const openInvocation = (options: {
+  readonly experiment: string
+  /** Hash of everything that makes it the same command: plan, code, options, database. */
+  readonly fingerprint: string
+  readonly owner: string
+  readonly floor: number
+  readonly isGone: (owner: string) => boolean
+}): Effect.Effect<Invocation, SqlError.SqlError, SqlClient.SqlClient> =>
+  Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    yield* migrate
+    const open = yield* sql<{ id: string; owner: string; floor: number }>`SELECT id, owner, floor FROM invocations
+      WHERE experiment = ${options.experiment} AND fingerprint = ${options.fingerprint} AND finished_at IS NULL
+      ORDER BY started_at DESC`
+    const left = open.find((row) => options.isGone(row.owner))
+    if (left !== undefined) {
+      yield* sql`UPDATE invocations SET owner = ${options.owner} WHERE id = ${left.id}`
+      return { id: left.id, floor: left.floor, continued: true }
+    }
+    const id = randomUUID()
+    yield* sql`INSERT INTO invocations (id, experiment, fingerprint, owner, floor, started_at)
+      VALUES (${id}, ${options.experiment}, ${options.fingerprint}, ${options.owner}, ${options.floor}, ${Date.now()})`
+    return { id, floor: options.floor, continued: false }
+  }).pipe((effect) => Effect.flatMap(SqlClient.SqlClient, (sql) => sql.withTransaction(effect)))
+
+/** Ends an invocation: the same command begins a new one next time. */
+export const closeInvocation = (id: string): Effect.Effect<void, SqlError.SqlError, SqlClient.SqlClient> =>
+  Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    yield* sql`UPDATE invocations SET finished_at = ${Date.now()} WHERE id = ${id}`
+  })

@@ -1,13 +1,170 @@
-import { ExperimentFileMissing } from "./errors.ts"
-import type { Report } from "./events.ts"
+import { createHash } from "node:crypto"
+import { availableParallelism, freemem, totalmem } from "node:os"
+import { resolve } from "node:path"
+import { canonicalJson, plan as planExperiment } from "@exp/spec"
+import { openStore } from "@exp/store"
+import * as Digest from "effect/crypto/Digest"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type { Report, RunEvent } from "./events.ts"
+import * as Journal from "./journal.ts"
+import { Ledger } from "./ledger.ts"
+import { loadExperiment } from "./load.ts"
 import type { RunOptions } from "./options.ts"
+import { WorkerPool } from "./pool.ts"
+import { formatIdentity, liveness, thisProcess } from "./process-identity.ts"
+import { collectProvenance } from "./provenance.ts"
+import { Session } from "./session.ts"
+import * as Sqlite from "./sqlite-client.ts"
+import * as Workflows from "./workflows.ts"
+
+/** Devices that a machine has one of, so that one trial at a time may use it. */
+const exclusiveDevices = new Set(["webgpu", "cuda", "gpu"])
+
+/** How many trials run at the same time when the command does not say: one per core, or one per GPU. */
+export function defaultWorkers(device: string): number {
+  return exclusiveDevices.has(device) ? 1 : availableParallelism()
+}
 
 /**
  * Plans an experiment, carries its trials out in child processes, and reports.
+ *
+ * The same command continues where an earlier one was cut off: finished trials are reused, interrupted ones go on from
+ * their checkpoint. Two of these calls, in this or in other processes, may work on the same database at the same time.
  *
  * @throws LoadError when the file is no experiment; SpecError with all issues when a config is invalid; a store error
  * when runs.db cannot be used. A trial that fails is no error here: it is in the report.
  */
 export async function runExperiment(options: RunOptions): Promise<Report> {
-  throw new ExperimentFileMissing({ file: options.file, similar: [] })
+  const db = resolve(options.db ?? "runs.db")
+  const tell = (event: RunEvent): void => {
+    try {
+      options.onEvent?.(event)
+    } catch (error) {
+      // An observer that fails must not take the experiment with it.
+      queueMicrotask(() => {
+        throw error
+      })
+    }
+  }
+  const { file, experiment } = await loadExperiment(options.file)
+  const plan = planExperiment(experiment, {
+    ...(options.profile === undefined ? {} : { profile: options.profile }),
+    ...(options.arms === undefined ? {} : { arms: options.arms }),
+    ...(options.seeds === undefined ? {} : { seeds: options.seeds }),
+    ...(options.set === undefined ? {} : { set: options.set }),
+  })
+  const device = options.device ?? plan.policy.device ?? "auto"
+  const trials = plan.count.tune + plan.count.compare
+  const workers = Math.max(1, Math.min(options.workers ?? defaultWorkers(device), Math.max(1, trials)))
+  const provenance = await collectProvenance(file, device)
+  const owner = formatIdentity(thisProcess())
+
+  const store = openStore(db, { mode: "write" })
+  try {
+    const ledger = new Ledger(store, {
+      plan,
+      file,
+      owner,
+      device,
+      provenance,
+      force: options.force ?? false,
+      rerunStale: options.stale === "rerun",
+    })
+    const fingerprint = createHash("sha256")
+      .update(
+        canonicalJson({
+          database: ledger.identity,
+          tuning: plan.tuning.map((trial) => trial.id),
+          conditions: plan.conditions.map((condition) => condition.label),
+          seeds: plan.seeds,
+          code: provenance.code.hash,
+          force: options.force ?? false,
+          stale: options.stale ?? "use",
+          // The very config of every compared trial, where it does not hang on the tuning.
+          compared: plan.tuning.length === 0 ? plan.compared().map((trial) => trial.id) : null,
+          set: options.set ?? {},
+          profile: options.profile ?? null,
+        }),
+      )
+      .digest("hex")
+
+    let session: Session | undefined
+    const pool = new WorkerPool({
+      size: workers,
+      file,
+      db,
+      memoryLimit: options.memoryLimit ?? Math.max(2 ** 30, (0.9 * Math.max(totalmem() / 2, freemem())) / workers),
+      onLine: (line) => session?.output(line),
+    })
+    const kill = () => pool.killAll()
+    options.killSignal?.addEventListener("abort", kill)
+    try {
+      const open = Journal.openInvocation({
+        experiment: experiment.name,
+        fingerprint,
+        owner,
+        floor: ledger.lastRun,
+        isGone: (other) => liveness(other) === "dead",
+      })
+      const program = Effect.gen(function* () {
+        const invocation = yield* open
+        ledger.floor = invocation.floor
+        const current = new Session({
+          plan,
+          ledger,
+          pool,
+          device,
+          file,
+          db,
+          maxFailures: options.maxFailures ?? Number.POSITIVE_INFINITY,
+          onEvent: tell,
+        })
+        session = current
+        tell({
+          type: "planned",
+          experiment: experiment.name,
+          question: experiment.question,
+          conditions: plan.conditions.map(({ arm, label }) => ({ arm, label })),
+          tuning: plan.count.tune,
+          compared: plan.count.compare,
+          workers,
+          device,
+          db,
+        })
+        const onAbort = () => current.interrupt("interrupted")
+        if (options.signal?.aborted) onAbort()
+        options.signal?.addEventListener("abort", onAbort)
+        try {
+          yield* Effect.raceFirst(
+            Workflows.ExperimentWorkflow.execute({ invocation: invocation.id }).pipe(
+              Effect.provide(Workflows.layer.pipe(Layer.provideMerge(Journal.layer))),
+              Effect.provideService(Workflows.CurrentCoordinator, current),
+              Effect.scoped,
+            ),
+            Effect.promise(() => current.halted),
+          )
+          // An interrupted invocation stays open: the same command will take it up.
+          if (current.haltReason !== "interrupt") yield* Journal.closeInvocation(invocation.id)
+        } finally {
+          options.signal?.removeEventListener("abort", onAbort)
+          current.dispose()
+        }
+        return current
+      }).pipe(Effect.provide(Layer.merge(Sqlite.layer({ filename: `${db}-engine` }), Digest.layerWebCrypto)), Effect.scoped)
+
+      const finished = await Effect.runPromise(program)
+      await pool.close()
+      ledger.flush()
+      const report = finished.report()
+      tell({ type: "finished", report })
+      return report
+    } finally {
+      options.killSignal?.removeEventListener("abort", kill)
+      pool.killAll()
+      await pool.close()
+    }
+  } finally {
+    store.close()
+  }
 }

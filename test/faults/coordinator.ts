@@ -1,0 +1,16 @@
+/** A coordinator as `exp run` is one, for the fault tests: argv is the options as JSON; prints events as JSON lines. */
+import { interruptSignals, runExperiment, type RunOptions } from "@exp/engine"
+
+const options = JSON.parse(process.argv[2] ?? "{}") as RunOptions
+const signals = interruptSignals()
+const report = await runExperiment({
+  ...options,
+  signal: signals.signal,
+  killSignal: signals.killSignal,
+  onEvent: (event) => {
+    if (event.type !== "finished") process.stdout.write(`${JSON.stringify(event)}\n`)
+  },
+})
+signals.dispose()
+process.stdout.write(`${JSON.stringify({ type: "report", status: report.status, counts: report.counts })}\n`)
+process.exitCode = report.exitCode
