@@ -208,8 +208,8 @@ async function runProgram(start: Program, config: unknown, trial: TrialContext):
       })
     const streams = Promise.all([
       lines(child.stdio[3] as Readable, take),
-      lines(child.stdout, (line) => (line.startsWith(prefix) ? take(line.slice(prefix.length)) : process.stdout.write(`${line}\n`))),
-      lines(child.stderr, (line) => process.stderr.write(`${line}\n`)),
+      lines(child.stdout as Readable, (line) => (line.startsWith(prefix) ? take(line.slice(prefix.length)) : process.stdout.write(`${line}\n`))),
+      lines(child.stderr as Readable, (line) => process.stderr.write(`${line}\n`)),
     ])
     const { code, signal } = await exited
     // Whatever it has left running goes with it, and lets go of the pipes.

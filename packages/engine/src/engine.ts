@@ -1,4 +1,6 @@
 export * from "./errors.ts"
 export type * from "./events.ts"
 export type * from "./options.ts"
-export { runExperiment } from "./run.ts"
+export { type LoadedExperiment, loadExperiment } from "./load.ts"
+export { defaultWorkers, runExperiment } from "./run.ts"
+export { type InterruptSignals, interruptSignals } from "./signals.ts"

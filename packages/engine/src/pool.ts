@@ -3,6 +3,9 @@
  * trial costs a message, not a process start. A worker that dies takes only its own trial with it.
  */
 import { type ChildProcess, fork } from "node:child_process"
+import { getCompileCacheDir } from "node:module"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import type { Failure } from "./events.ts"
 import { LastLines, type OutputLine, readLines } from "./output.ts"
@@ -71,7 +74,12 @@ export class Worker {
       stdio: ["ignore", "pipe", "pipe", "ipc"],
       serialization: "json",
       execArgv: ["--disable-warning=ExperimentalWarning"],
-      env: { ...process.env, ORT_DISABLE_TELEMETRY: "1", ...options.environment },
+      env: {
+        ...process.env,
+        ORT_DISABLE_TELEMETRY: "1",
+        NODE_COMPILE_CACHE: process.env["NODE_COMPILE_CACHE"] ?? getCompileCacheDir() ?? join(tmpdir(), "node-compile-cache"),
+        ...options.environment,
+      },
     })
     this.#child = child
     this.pid = child.pid ?? -1

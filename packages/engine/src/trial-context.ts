@@ -1,6 +1,7 @@
 /** What a task is offered while it runs, on top of runs.db. Lives in the worker process. */
-import { declaredMetric, type AnyTask, type Stage, type TrialContext, type TrialLogger, UndeclaredMetric } from "@exp/spec"
+import { type AnyTask, type ConfigSchema, declaredMetric, type Stage, type TrialContext, type TrialLogger, UndeclaredMetric } from "@exp/spec"
 import type { Store } from "@exp/store"
+import { inheritArtifacts, valuesUpTo } from "@exp/store/claims"
 import { type FromWorker, type Job, recordToWire, type StopReason } from "./protocol.ts"
 import { runStage } from "./stages.ts"
 
@@ -100,12 +101,22 @@ export class RunningTrial {
         restore: async () => {
           const found = store.checkpoints.latest(job.trialId)
           if (found === undefined) return undefined
-          const state = store.artifacts.get(found.hash)
+          // A copy on a buffer of its own: a Buffer may share its memory with others, which `state.buffer` would show.
+          const state = new Uint8Array(store.artifacts.get(found.hash))
+          // The checkpoint of an earlier, failed attempt: this run continues its series too.
+          if (found.runId !== null && found.runId !== runId) {
+            const earlier = { runId: found.runId, step: found.step, createdAt: found.createdAt }
+            for (const { name, step, value } of valuesUpTo(store.connection, earlier)) {
+              this.#latest[name] = value
+              this.#writer.log(step, name, value)
+            }
+            inheritArtifacts(store.connection, found.runId, runId)
+          }
           send({ type: "restored", runId: job.runId, step: found.step })
           return { step: found.step, state }
         },
       },
-      stage: (stage: Stage<never>, config: unknown) =>
+      stage: (stage: Stage<ConfigSchema>, config: unknown) =>
         runStage(store, stage, config, {
           runId,
           device: job.device,

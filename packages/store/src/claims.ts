@@ -1,0 +1,384 @@
+/**
+ * Who works on a trial. A trial is owned by the coordinator that holds its live (queued or running) run, and the schema
+ * admits one live run per trial. Everything that gives, takes over or ends ownership is in this file, each in one write
+ * transaction.
+ *
+ * Whether an owner still lives is for the caller to say (`isGone`): on one machine the system knows, and no clock has
+ * to be trusted.
+ */
+import type { Connection } from "./connection.ts"
+import { type RunState, sourcesOf } from "./states.ts"
+
+/** What a run remembers of where it came from. */
+export interface RunOrigin {
+  readonly device: string
+  readonly host: string
+  readonly codeHash: string
+  readonly gitCommit: string | undefined
+  readonly gitDirty: boolean | undefined
+  readonly packages: Readonly<Record<string, string>>
+  readonly environment: Readonly<Record<string, unknown>>
+}
+
+export interface ClaimRequest {
+  readonly trialId: string
+  readonly owner: string
+  /** Process that will execute the trial; undefined when there is none (yet). */
+  readonly pid: number | undefined
+  readonly origin: RunOrigin
+  /** Whether the result of a completed run counts. */
+  readonly accepts: (run: { readonly id: number; readonly codeHash: string | null }) => boolean
+  /** Whether an unfinished run may be gone on with: its checkpoint, and its series if it was interrupted. */
+  readonly continues: (run: { readonly id: number; readonly codeHash: string | null }) => boolean
+  readonly isGone: (owner: string | null, leaseExpiresAt: number | null) => boolean
+}
+
+export type Claim =
+  /** The caller owns the trial now. `resumed`: an interrupted run goes on, its series and checkpoint included. */
+  | {
+      readonly type: "mine"
+      readonly runId: number
+      readonly attempt: number
+      readonly resumed: boolean
+      /** The live run of a dead owner that was ended for this: its process may still be about. */
+      readonly buried: { readonly runId: number; readonly pid: number | null; readonly owner: string | null } | undefined
+    }
+  /** There is a result that counts. */
+  | { readonly type: "done"; readonly runId: number }
+  /** Another living coordinator is at it. */
+  | { readonly type: "busy"; readonly owner: string | null }
+
+interface RunRow {
+  readonly id: number
+  readonly attempt: number
+  readonly status: RunState
+  readonly owner: string | null
+  readonly pid: number | null
+  readonly codeHash: string | null
+  readonly leaseExpiresAt: number | null
+}
+
+/** A run whose owner cannot be asked about is lost when its lease has been out for this long, in ms. */
+export const leaseMs = 30_000
+
+const quoted = (states: readonly RunState[]) => states.map((state) => `'${state}'`).join(", ")
+
+/** Takes a trial, or says why there is nothing to take. */
+export function claimTrial(connection: Connection, request: ClaimRequest): Claim {
+  return connection.write(() => {
+    const now = Date.now()
+    const runs = connection
+      .sql<RunRow>(
+        `SELECT id, attempt, status, owner, pid, code_hash, lease_expires_at FROM runs
+         WHERE trial_id = ? AND deleted_at IS NULL ORDER BY attempt`,
+      )
+      .all(request.trialId)
+    const live = runs.find((run) => run.status === "queued" || run.status === "running")
+    let buried: { readonly runId: number; readonly pid: number | null; readonly owner: string | null } | undefined
+    if (live !== undefined) {
+      if (!request.isGone(live.owner, live.leaseExpiresAt)) return { type: "busy", owner: live.owner }
+      connection
+        .sql("UPDATE runs SET status = 'interrupted', finished_at = ?, lease_expires_at = NULL WHERE id = ?")
+        .run(now, live.id)
+      buried = { runId: live.id, pid: live.pid, owner: live.owner }
+    }
+    const done = runs.findLast((run) => run.status === "completed" && request.accepts(run))
+    if (done !== undefined) return { type: "done", runId: done.id }
+
+    const last = runs.at(-1)
+    const { origin, owner } = request
+    const continues = last !== undefined && last.status !== "completed" && request.continues(last)
+    // A checkpoint of other code, or of a result that is to be made again, must not be continued from.
+    if (!continues) connection.sql("DELETE FROM checkpoints WHERE trial_id = ?").run(request.trialId)
+    if (continues && (last === live || last.status === "interrupted")) {
+      connection
+        .sql(
+          `UPDATE runs SET status = 'running', owner = ?, pid = ?, host = ?, device = ?, heartbeat_at = ?,
+             lease_expires_at = ?, finished_at = NULL, cancel_requested_at = NULL, error = NULL WHERE id = ?`,
+        )
+        .run(owner, request.pid ?? null, origin.host, origin.device, now, now + leaseMs, last.id)
+      return { type: "mine", runId: last.id, attempt: last.attempt, resumed: true, buried }
+    }
+    const attempt =
+      (connection.sql<{ n: number | null }>("SELECT max(attempt) AS n FROM runs WHERE trial_id = ?").get(request.trialId)?.n ?? 0) + 1
+    const { lastInsertRowid } = connection
+      .sql(
+        `INSERT INTO runs (trial_id, attempt, status, owner, pid, host, device, created_at, started_at, heartbeat_at,
+           lease_expires_at, code_hash, git_commit, git_dirty, packages, environment)
+         VALUES (?, ?, 'running', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+      )
+      .run(
+        request.trialId,
+        attempt,
+        owner,
+        request.pid ?? null,
+        origin.host,
+        origin.device,
+        now,
+        now,
+        now,
+        now + leaseMs,
+        origin.codeHash,
+        origin.gitCommit ?? null,
+        origin.gitDirty === undefined ? null : Number(origin.gitDirty),
+        JSON.stringify(origin.packages),
+        JSON.stringify(origin.environment),
+      )
+    return { type: "mine", runId: lastInsertRowid, attempt, resumed: false, buried }
+  })
+}
+
+/**
+ * Ends a live run of this owner. False when it is not (any more) live or not (any more) his: then whoever has it
+ * decides.
+ */
+export function settleRun(
+  connection: Connection,
+  run: {
+    readonly runId: number
+    readonly owner: string
+    readonly to: Extract<RunState, "completed" | "failed" | "cancelled" | "interrupted">
+    readonly error?: unknown
+  },
+): boolean {
+  const { changes } = connection
+    .sql(
+      `UPDATE runs SET status = '${run.to}', finished_at = ?, lease_expires_at = NULL, error = ?
+       WHERE id = ? AND owner = ? AND status IN (${quoted(sourcesOf(run.to))})`,
+    )
+    .run(Date.now(), run.error === undefined ? null : JSON.stringify(run.error), run.runId, run.owner)
+  return changes > 0
+}
+
+/** Renews the leases of all live runs of an owner. */
+export function renewLeases(connection: Connection, owner: string): number {
+  const now = Date.now()
+  return connection
+    .sql("UPDATE runs SET heartbeat_at = ?, lease_expires_at = ? WHERE owner = ? AND status IN ('queued', 'running')")
+    .run(now, now + leaseMs, owner).changes
+}
+
+/** Completed runs of these trials, oldest first. */
+export function completedRuns(
+  connection: Connection,
+  trialIds: readonly string[],
+): { readonly id: number; readonly trialId: string; readonly codeHash: string | null }[] {
+  return connection
+    .sql<{ id: number; trialId: string; codeHash: string | null }>(
+      `SELECT id, trial_id, code_hash FROM runs
+       WHERE status = 'completed' AND deleted_at IS NULL AND trial_id IN (SELECT value FROM json_each(?)) ORDER BY id`,
+    )
+    .all(JSON.stringify(trialIds))
+}
+
+/** The live runs of these trials. */
+export function liveRuns(
+  connection: Connection,
+  trialIds: readonly string[],
+): { readonly trialId: string; readonly owner: string | null; readonly leaseExpiresAt: number | null }[] {
+  return connection
+    .sql<{ trialId: string; owner: string | null; leaseExpiresAt: number | null }>(
+      `SELECT trial_id, owner, lease_expires_at FROM runs
+       WHERE status IN ('queued', 'running') AND trial_id IN (SELECT value FROM json_each(?))`,
+    )
+    .all(JSON.stringify(trialIds))
+}
+
+/** Live runs of an owner that somebody asked to cancel, and when its experiment was. */
+export function cancelRequests(
+  connection: Connection,
+  owner: string,
+  experiment: string,
+): { readonly runs: readonly number[]; readonly experimentAt: number | null } {
+  const runs = connection
+    .sql<{ id: number }>(
+      `SELECT id FROM runs WHERE status IN ('queued', 'running') AND owner = ? AND cancel_requested_at IS NOT NULL`,
+    )
+    .all(owner)
+  const at = connection
+    .sql<{ at: number | null }>("SELECT cancel_requested_at AS at FROM experiments WHERE name = ?")
+    .get(experiment)
+  return { runs: runs.map((run) => run.id), experimentAt: at?.at ?? null }
+}
+
+/**
+ * Ends the live runs whose owners are gone, so that nothing says `running` when no process runs it. Returns the runs
+ * that were ended, with the process that executed them: it may still be about.
+ */
+export function buryDeadRuns(
+  connection: Connection,
+  isGone: ClaimRequest["isGone"],
+): { readonly runId: number; readonly pid: number | null; readonly owner: string | null }[] {
+  return connection.write(() => {
+    const gone = connection
+      .sql<RunRow>("SELECT id, attempt, status, owner, pid, code_hash, lease_expires_at FROM runs WHERE status IN ('queued', 'running')")
+      .all()
+      .filter((run) => isGone(run.owner, run.leaseExpiresAt))
+    const bury = connection.sql("UPDATE runs SET status = 'interrupted', finished_at = ?, lease_expires_at = NULL WHERE id = ?")
+    for (const run of gone) bury.run(Date.now(), run.id)
+    return gone.map((run) => ({ runId: run.id, pid: run.pid, owner: run.owner }))
+  })
+}
+
+/** Asks for a live run, for the live run of a trial, or for everything of an experiment to stop. The number of live runs asked. */
+export function requestCancel(
+  connection: Connection,
+  target: { readonly run: number } | { readonly trial: string } | { readonly experiment: string },
+): number {
+  return connection.write(() => {
+    const now = Date.now()
+    if ("run" in target) {
+      return connection
+        .sql("UPDATE runs SET cancel_requested_at = ? WHERE id = ? AND status IN ('queued', 'running')")
+        .run(now, target.run).changes
+    }
+    if ("trial" in target) {
+      return connection
+        .sql("UPDATE runs SET cancel_requested_at = ? WHERE trial_id = ? AND status IN ('queued', 'running')")
+        .run(now, target.trial).changes
+    }
+    connection.sql("UPDATE experiments SET cancel_requested_at = ? WHERE name = ?").run(now, target.experiment)
+    return connection
+      .sql(
+        `UPDATE runs SET cancel_requested_at = ? WHERE status IN ('queued', 'running') AND trial_id IN
+           (SELECT trial_id FROM experiment_trials t JOIN experiments e ON e.id = t.experiment_id WHERE e.name = ?)`,
+      )
+      .run(now, target.experiment).changes
+  })
+}
+
+/** What a process finds when it asks for the result of a stage. */
+export type StageClaim =
+  | { readonly type: "done"; readonly hash: string }
+  /** The caller computes it; a checkpoint of an earlier try may be there. */
+  | { readonly type: "mine"; readonly checkpoint: { readonly step: number; readonly hash: string } | undefined }
+  /** Another living process is computing it. */
+  | { readonly type: "busy" }
+
+/** Takes a stage to compute it, unless it is there or another process is at it. Notes that the run refers to it. */
+export function claimStage(
+  connection: Connection,
+  request: {
+    readonly key: string
+    readonly name: string
+    readonly version: number
+    /** Canonical JSON. */
+    readonly config: string
+    readonly owner: string
+    readonly runId: number
+    readonly isGone: ClaimRequest["isGone"]
+  },
+): StageClaim {
+  return connection.write(() => {
+    const { key, owner, runId } = request
+    const now = Date.now()
+    const found = connection
+      .sql<{
+        status: string
+        owner: string | null
+        leaseExpiresAt: number | null
+        hash: string | null
+        checkpointStep: number | null
+        checkpointHash: string | null
+      }>("SELECT status, owner, lease_expires_at, hash, checkpoint_step, checkpoint_hash FROM stages WHERE key = ?")
+      .get(key)
+    const refer = () => connection.sql("INSERT OR IGNORE INTO run_stages (run_id, stage_key) VALUES (?, ?)").run(runId, key)
+    if (found === undefined) {
+      connection
+        .sql(
+          `INSERT INTO stages (key, name, version, config, status, owner, lease_expires_at, started_at)
+           VALUES (?, ?, ?, ?, 'running', ?, ?, ?)`,
+        )
+        .run(key, request.name, request.version, request.config, owner, now + leaseMs, now)
+      refer()
+      return { type: "mine", checkpoint: undefined }
+    }
+    refer()
+    if (found.status === "completed" && found.hash !== null) return { type: "done", hash: found.hash }
+    if (found.status === "running" && found.owner !== owner && !request.isGone(found.owner, found.leaseExpiresAt)) {
+      return { type: "busy" }
+    }
+    connection
+      .sql(
+        `UPDATE stages SET status = 'running', owner = ?, lease_expires_at = ?, started_at = ?, finished_at = NULL,
+           error = NULL WHERE key = ?`,
+      )
+      .run(owner, now + leaseMs, now, key)
+    const { checkpointStep: step, checkpointHash: hash } = found
+    return { type: "mine", checkpoint: step === null || hash === null ? undefined : { step, hash } }
+  })
+}
+
+/** Keeps how far a stage is. False when the caller does not own it any more. */
+export function saveStageCheckpoint(
+  connection: Connection,
+  stage: { readonly key: string; readonly owner: string; readonly step: number; readonly hash: string },
+): boolean {
+  return (
+    connection
+      .sql(
+        `UPDATE stages SET checkpoint_step = ?, checkpoint_hash = ?, lease_expires_at = ?
+         WHERE key = ? AND owner = ? AND status = 'running'`,
+      )
+      .run(stage.step, stage.hash, Date.now() + leaseMs, stage.key, stage.owner).changes > 0
+  )
+}
+
+/** Ends the computation of a stage with its result, or with an error after which the next one to ask tries again. */
+export function settleStage(
+  connection: Connection,
+  stage: { readonly key: string; readonly owner: string } & ({ readonly hash: string } | { readonly error: unknown }),
+): boolean {
+  const done = "hash" in stage
+  return (
+    connection
+      .sql(
+        `UPDATE stages SET status = ?, hash = ?, error = ?, finished_at = ?, lease_expires_at = NULL,
+           checkpoint_step = CASE WHEN ? THEN NULL ELSE checkpoint_step END,
+           checkpoint_hash = CASE WHEN ? THEN NULL ELSE checkpoint_hash END
+         WHERE key = ? AND owner = ? AND status = 'running'`,
+      )
+      .run(
+        done ? "completed" : "failed",
+        done ? stage.hash : null,
+        done ? null : JSON.stringify(stage.error),
+        Date.now(),
+        Number(done),
+        Number(done),
+        stage.key,
+        stage.owner,
+      ).changes > 0
+  )
+}
+
+/** Forgets the result of a stage whose bytes are lost, so that it is computed anew. */
+export function forgetStage(connection: Connection, key: string): void {
+  connection.sql("UPDATE stages SET status = 'failed', hash = NULL WHERE key = ? AND status = 'completed'").run(key)
+}
+
+/**
+ * What a new attempt takes over from the run whose checkpoint it continues from: the values logged up to then. Of a
+ * value logged after the checkpoint it does not matter whether it comes along: it is about to be logged again.
+ */
+export function valuesUpTo(
+  connection: Connection,
+  checkpoint: { readonly runId: number; readonly step: number; readonly createdAt: number },
+): { readonly name: string; readonly step: number; readonly value: number }[] {
+  return connection
+    .sql<{ name: string; step: number; value: number | null }>(
+      `SELECT n.name, m.step, m.value FROM metrics m JOIN metric_names n ON n.id = m.metric_id
+       WHERE m.run_id = ? AND (m.step <= ? OR m.time <= ?) ORDER BY m.step`,
+    )
+    .all(checkpoint.runId, checkpoint.step, checkpoint.createdAt)
+    .map((row) => ({ ...row, value: row.value ?? Number.NaN }))
+}
+
+/** Lets a run refer to the named artifacts of another one. Its own stay as they are. */
+export function inheritArtifacts(connection: Connection, from: number, to: number): void {
+  connection
+    .sql(
+      `INSERT OR IGNORE INTO run_artifacts (run_id, name, hash, created_at)
+       SELECT ?, name, hash, created_at FROM run_artifacts WHERE run_id = ?`,
+    )
+    .run(to, from)
+}
