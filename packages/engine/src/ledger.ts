@@ -80,6 +80,8 @@ export class Ledger {
       taskVersion: experiment.task.version,
       compare,
       baseline,
+      spec: { arms: experiment.arms, base: experiment.base, sweep: experiment.sweep, tune: experiment.tune, seeds: experiment.seeds },
+      metrics: experiment.task.metrics,
       file: options.file,
     })
     const created = store.connection.sql<{ at: number }>("SELECT created_at AS at FROM experiments WHERE id = ?").get(id)?.at
@@ -99,7 +101,8 @@ export class Ledger {
   }
 
   register(phase: "tune" | "compare", trials: readonly PlannedTrial[]): void {
-    this.#store.experiments.addTrials(this.#options.plan.experiment.name, phase, trials)
+    const { experiment, profile } = this.#options.plan
+    this.#store.experiments.addTrials(experiment.name, phase, trials, profile ?? "default")
   }
 
   #accepts = (run: { readonly id: number; readonly codeHash: string | null }): boolean =>

@@ -3,9 +3,9 @@
  * and one of them takes over when the first dies. The result is kept by content hash.
  */
 import { setTimeout as sleep } from "node:timers/promises"
-import { canonicalJson, type ConfigSchema, type Stage, type StageContext, stageKey, type TrialLogger } from "@exp/spec"
+import { type ConfigSchema, type Stage, type StageContext, stageKey, type TrialLogger } from "@exp/spec"
 import type { Store } from "@exp/store"
-import { claimStage, forgetStage, saveStageCheckpoint, settleStage } from "@exp/store/claims"
+import { forgetStage } from "@exp/store/claims"
 import * as Schema from "effect/Schema"
 import { isGone } from "./ownership.ts"
 import { formatIdentity, thisProcess } from "./process-identity.ts"
@@ -55,21 +55,13 @@ async function obtain<S extends ConfigSchema>(
   request: StageRequest,
 ): Promise<Uint8Array> {
   const owner = formatIdentity(thisProcess())
-  const { connection } = store
   let waited = false
   for (let nap = 10; ; nap = Math.min(longestNapMs, nap * 1.5)) {
     request.signal.throwIfAborted()
-    const claim = claimStage(connection, {
-      key,
-      name: stage.name,
-      version: stage.version,
-      config: canonicalJson(encoded),
-      owner,
-      runId: request.runId,
-      isGone,
-    })
+    const claim = store.stages.begin({ key, name: stage.name, version: stage.version, config: encoded, owner, isGone })
     if (claim.type === "done") {
       try {
+        store.stages.use(request.runId, key)
         const bytes = new Uint8Array(store.artifacts.get(claim.hash))
         request.onState(key, "reused")
         return bytes
@@ -78,7 +70,7 @@ async function obtain<S extends ConfigSchema>(
         request.logger.warn(`the result of stage ${stage.name} cannot be read and is computed again`, {
           reason: error instanceof Error ? error.message : String(error),
         })
-        forgetStage(connection, key)
+        forgetStage(store.connection, key)
         continue
       }
     }
@@ -98,7 +90,7 @@ async function obtain<S extends ConfigSchema>(
       checkpoint: {
         save: async (step, state) => {
           const hash = store.artifacts.put(state, "application/octet-stream")
-          saveStageCheckpoint(connection, { key, owner, step, hash })
+          store.stages.checkpoint(key, owner, step, hash)
           request.signal.throwIfAborted()
         },
         restore: async () =>
@@ -111,11 +103,16 @@ async function obtain<S extends ConfigSchema>(
       const bytes = await stage.run(config, context)
       // A stage that saw the abort may have returned half of its work.
       request.signal.throwIfAborted()
-      settleStage(connection, { key, owner, hash: store.artifacts.put(bytes, "application/octet-stream") })
+      store.stages.finish(key, owner, store.artifacts.put(bytes, "application/octet-stream"))
+      store.stages.use(request.runId, key)
       request.onState(key, "finished", performance.now() - begun)
       return bytes
     } catch (cause) {
-      settleStage(connection, { key, owner, error: { message: cause instanceof Error ? cause.message : String(cause) } })
+      try {
+        store.stages.fail(key, owner, { message: cause instanceof Error ? cause.message : String(cause) })
+      } catch {
+        // Taken over meanwhile: then it is no longer ours to say how it went.
+      }
       throw cause
     }
   }

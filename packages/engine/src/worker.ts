@@ -68,7 +68,8 @@ async function run(job: Job): Promise<void> {
     else await result
     if (trial.stopReason !== undefined && trial.watchesSignal) throw new TrialStopped(trial.stopReason)
     trial.close()
-    store.runs.transition(Number(job.runId), "completed")
+    // Refused when the run was taken over meanwhile: then another run of this trial counts.
+    store.runs.transition(Number(job.runId), "completed", { owner })
     end = {
       type: "finished",
       runId: job.runId,

@@ -88,6 +88,13 @@ export function comparable(plan: Plan, selection: Points): readonly PlannedTrial
   return plan.compared({ ...selection, ...anyPoint }).filter((trial) => !labels.has(trial.condition))
 }
 
+/**
+ * Trials that are under way at the same time, waiting ones included: for a worker, for the end of a pause before the next
+ * attempt, or for another coordinator. Wide enough that the waiting do not hold up the others, and bounded, since a
+ * thousand trials that wait for a worker need no thousand fibers.
+ */
+const window = 128
+
 /** One experiment: tune, choose, compare. */
 export const ExperimentWorkflow = Workflow.make("exp/experiment/1", {
   payload: { invocation: Schema.String },
@@ -108,7 +115,7 @@ const ExperimentLive = ExperimentWorkflow.toLayer(
         open,
         (trialId) =>
           Effect.map(TrialWorkflow.execute({ invocation, trialId }), (outcome) => coordinator.adopt(trialId, outcome)),
-        { concurrency: "unbounded", discard: true },
+        { concurrency: window, discard: true },
       )
     })
     let selection: Points = {}

@@ -7,6 +7,7 @@
  * to be trusted.
  */
 import type { Connection } from "./connection.ts"
+import { defaultLeaseMs as leaseMs } from "./runs.ts"
 import { type RunState, sourcesOf } from "./states.ts"
 
 /** What a run remembers of where it came from. */
@@ -58,9 +59,6 @@ interface RunRow {
   readonly leaseExpiresAt: number | null
 }
 
-/** A run whose owner cannot be asked about is lost when its lease has been out for this long, in ms. */
-export const leaseMs = 30_000
-
 const quoted = (states: readonly RunState[]) => states.map((state) => `'${state}'`).join(", ")
 
 /** Takes a trial, or says why there is nothing to take. */
@@ -88,7 +86,7 @@ export function claimTrial(connection: Connection, request: ClaimRequest): Claim
     const last = runs.at(-1)
     const { origin, owner } = request
     const continues = last !== undefined && last.status !== "completed" && request.continues(last)
-    // A checkpoint of other code, or of a result that is to be made again, must not be continued from.
+    // Their files are for artifacts.collect. A checkpoint of other code, or of a result that is to be made again, must not be continued from.
     if (!continues) connection.sql("DELETE FROM checkpoints WHERE trial_id = ?").run(request.trialId)
     if (continues && (last === live || last.status === "interrupted")) {
       connection
@@ -247,115 +245,6 @@ export function requestCancel(
   })
 }
 
-/** What a process finds when it asks for the result of a stage. */
-export type StageClaim =
-  | { readonly type: "done"; readonly hash: string }
-  /** The caller computes it; a checkpoint of an earlier try may be there. */
-  | { readonly type: "mine"; readonly checkpoint: { readonly step: number; readonly hash: string } | undefined }
-  /** Another living process is computing it. */
-  | { readonly type: "busy" }
-
-/** Takes a stage to compute it, unless it is there or another process is at it. Notes that the run refers to it. */
-export function claimStage(
-  connection: Connection,
-  request: {
-    readonly key: string
-    readonly name: string
-    readonly version: number
-    /** Canonical JSON. */
-    readonly config: string
-    readonly owner: string
-    readonly runId: number
-    readonly isGone: ClaimRequest["isGone"]
-  },
-): StageClaim {
-  return connection.write(() => {
-    const { key, owner, runId } = request
-    const now = Date.now()
-    const found = connection
-      .sql<{
-        status: string
-        owner: string | null
-        leaseExpiresAt: number | null
-        hash: string | null
-        checkpointStep: number | null
-        checkpointHash: string | null
-      }>("SELECT status, owner, lease_expires_at, hash, checkpoint_step, checkpoint_hash FROM stages WHERE key = ?")
-      .get(key)
-    const refer = () => connection.sql("INSERT OR IGNORE INTO run_stages (run_id, stage_key) VALUES (?, ?)").run(runId, key)
-    if (found === undefined) {
-      connection
-        .sql(
-          `INSERT INTO stages (key, name, version, config, status, owner, lease_expires_at, started_at)
-           VALUES (?, ?, ?, ?, 'running', ?, ?, ?)`,
-        )
-        .run(key, request.name, request.version, request.config, owner, now + leaseMs, now)
-      refer()
-      return { type: "mine", checkpoint: undefined }
-    }
-    refer()
-    if (found.status === "completed" && found.hash !== null) return { type: "done", hash: found.hash }
-    if (found.status === "running" && found.owner !== owner && !request.isGone(found.owner, found.leaseExpiresAt)) {
-      return { type: "busy" }
-    }
-    connection
-      .sql(
-        `UPDATE stages SET status = 'running', owner = ?, lease_expires_at = ?, started_at = ?, finished_at = NULL,
-           error = NULL WHERE key = ?`,
-      )
-      .run(owner, now + leaseMs, now, key)
-    const { checkpointStep: step, checkpointHash: hash } = found
-    return { type: "mine", checkpoint: step === null || hash === null ? undefined : { step, hash } }
-  })
-}
-
-/** Keeps how far a stage is. False when the caller does not own it any more. */
-export function saveStageCheckpoint(
-  connection: Connection,
-  stage: { readonly key: string; readonly owner: string; readonly step: number; readonly hash: string },
-): boolean {
-  return (
-    connection
-      .sql(
-        `UPDATE stages SET checkpoint_step = ?, checkpoint_hash = ?, lease_expires_at = ?
-         WHERE key = ? AND owner = ? AND status = 'running'`,
-      )
-      .run(stage.step, stage.hash, Date.now() + leaseMs, stage.key, stage.owner).changes > 0
-  )
-}
-
-/** Ends the computation of a stage with its result, or with an error after which the next one to ask tries again. */
-export function settleStage(
-  connection: Connection,
-  stage: { readonly key: string; readonly owner: string } & ({ readonly hash: string } | { readonly error: unknown }),
-): boolean {
-  const done = "hash" in stage
-  return (
-    connection
-      .sql(
-        `UPDATE stages SET status = ?, hash = ?, error = ?, finished_at = ?, lease_expires_at = NULL,
-           checkpoint_step = CASE WHEN ? THEN NULL ELSE checkpoint_step END,
-           checkpoint_hash = CASE WHEN ? THEN NULL ELSE checkpoint_hash END
-         WHERE key = ? AND owner = ? AND status = 'running'`,
-      )
-      .run(
-        done ? "completed" : "failed",
-        done ? stage.hash : null,
-        done ? null : JSON.stringify(stage.error),
-        Date.now(),
-        Number(done),
-        Number(done),
-        stage.key,
-        stage.owner,
-      ).changes > 0
-  )
-}
-
-/** Forgets the result of a stage whose bytes are lost, so that it is computed anew. */
-export function forgetStage(connection: Connection, key: string): void {
-  connection.sql("UPDATE stages SET status = 'failed', hash = NULL WHERE key = ? AND status = 'completed'").run(key)
-}
-
 /**
  * What a new attempt takes over from the run whose checkpoint it continues from: the values logged up to then. Of a
  * value logged after the checkpoint it does not matter whether it comes along: it is about to be logged again.
@@ -381,4 +270,9 @@ export function inheritArtifacts(connection: Connection, from: number, to: numbe
        SELECT ?, name, hash, created_at FROM run_artifacts WHERE run_id = ?`,
     )
     .run(to, from)
+}
+
+/** Forgets the result of a stage whose bytes are lost, so that it is computed anew. */
+export function forgetStage(connection: Connection, key: string): void {
+  connection.sql("UPDATE stages SET status = 'failed', hash = NULL WHERE key = ? AND status = 'completed'").run(key)
 }
