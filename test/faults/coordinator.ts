@@ -1,5 +1,5 @@
 /** A coordinator as `exp run` is one, for the fault tests: argv is the options as JSON; prints events as JSON lines. */
-import { interruptSignals, runExperiment, type RunOptions } from "@exp/engine"
+import { interruptSignals, type RunOptions, runExperiment } from "@exp/engine"
 
 const options = JSON.parse(process.argv[2] ?? "{}") as RunOptions
 const signals = interruptSignals()

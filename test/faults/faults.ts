@@ -52,7 +52,8 @@ export function workersOf(db: string): number[] {
     try {
       const words = readFileSync(`/proc/${name}/cmdline`, "utf8").split("\0")
       const state = readFileSync(`/proc/${name}/stat`, "utf8")
-      if (words.includes(db) && words.some((w) => w.endsWith("/worker.ts")) && !/\) Z /.test(state)) found.push(Number(name))
+      if (words.includes(db) && words.some((w) => w.endsWith("/worker.ts")) && !/\) Z /.test(state))
+        found.push(Number(name))
     } catch {
       // Gone meanwhile.
     }
@@ -105,7 +106,9 @@ function inspect(db: string, reference: ReadonlyMap<string, string>): string[] {
       .prepare("SELECT trial_id AS id, count(*) AS n FROM runs WHERE status = 'completed' GROUP BY 1 HAVING n > 1")
       .all() as { id: string; n: number }[]
     for (const { id, n } of twice) problems.push(`trial ${id} was run ${n} times to completion`)
-    const live = sqlite.prepare("SELECT count(*) AS n FROM runs WHERE status IN ('queued', 'running')").get() as { n: number }
+    const live = sqlite.prepare("SELECT count(*) AS n FROM runs WHERE status IN ('queued', 'running')").get() as {
+      n: number
+    }
     if (live.n > 0) problems.push(`${live.n} runs are said to be running when none is`)
     const summaries = sqlite
       .prepare(
@@ -142,7 +145,11 @@ export async function undisturbed(): Promise<ReadonlyMap<string, string>> {
 const kinds = ["coordinator", "worker", "both", "everything", "SIGTERM", "SIGINT", "stop", "second"] as const
 
 /** One round: some faults, then the end. The same seed and round give the same faults at the same moments. */
-export async function faultRound(seed: number, round: number, reference: ReadonlyMap<string, string>): Promise<RoundResult> {
+export async function faultRound(
+  seed: number,
+  round: number,
+  reference: ReadonlyMap<string, string>,
+): Promise<RoundResult> {
   const begun = performance.now()
   const folder = mkdtempSync(join(tmpdir(), "exp-faults-"))
   const db = join(folder, "runs.db")
@@ -179,12 +186,14 @@ export async function faultRound(seed: number, round: number, reference: Readonl
           await sleep(700)
           kill(run.process.pid, "SIGCONT")
           const code = await run.exited
-          if (code !== 0) problems.push(`a stopped and continued coordinator ended with ${code}: ${run.text().slice(-600)}`)
+          if (code !== 0)
+            problems.push(`a stopped and continued coordinator ended with ${code}: ${run.text().slice(-600)}`)
         } else if (kind === "SIGTERM" || kind === "SIGINT") {
           kill(run.process.pid, kind)
           const code = await run.exited
           // Before the listener is there, the signal itself ends the process.
-          if (code !== 130 && code !== 0 && code !== kind) problems.push(`${kind} made the command end with ${code}: ${run.text().slice(-600)}`)
+          if (code !== 130 && code !== 0 && code !== kind)
+            problems.push(`${kind} made the command end with ${code}: ${run.text().slice(-600)}`)
         } else {
           if (kind === "both") kill(chosen, "SIGKILL")
           if (kind === "everything") for (const pid of workers) kill(pid, "SIGKILL")

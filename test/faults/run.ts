@@ -3,7 +3,11 @@ import { parseArgs } from "node:util"
 import { faultRound, undisturbed } from "./faults.ts"
 
 const { values } = parseArgs({
-  options: { rounds: { type: "string", default: "20" }, seed: { type: "string", default: "1" }, from: { type: "string", default: "0" } },
+  options: {
+    rounds: { type: "string", default: "20" },
+    seed: { type: "string", default: "1" },
+    from: { type: "string", default: "0" },
+  },
 })
 const rounds = Number(values.rounds)
 const seed = Number(values.seed)
@@ -13,8 +17,12 @@ let bad = 0
 for (let round = from; round < from + rounds; round++) {
   const { faults, problems, seconds } = await faultRound(seed, round, reference)
   if (problems.length > 0) bad++
-  console.log(`round ${round}: ${problems.length === 0 ? "ok" : "FAILED"} (${seconds.toFixed(1)} s; ${faults.join(", ")})`)
+  console.log(
+    `round ${round}: ${problems.length === 0 ? "ok" : "FAILED"} (${seconds.toFixed(1)} s; ${faults.join(", ")})`,
+  )
   for (const problem of problems) console.log(`  ${problem}`)
 }
-console.log(`${rounds - bad} of ${rounds} rounds survived (seed ${seed}, ${reference.size} metric values compared in each)`)
+console.log(
+  `${rounds - bad} of ${rounds} rounds survived (seed ${seed}, ${reference.size} metric values compared in each)`,
+)
 process.exitCode = bad === 0 ? 0 : 1

@@ -23,13 +23,17 @@ const specifiers = /(?:\bfrom\s*|\bimport\s*\(?\s*|\brequire\s*\(\s*)(["'])([^"'
 
 /** Name of the package that a bare specifier points into. */
 const packageName = (specifier: string): string =>
-  specifier.split("/").slice(0, specifier.startsWith("@") ? 2 : 1).join("/")
+  specifier
+    .split("/")
+    .slice(0, specifier.startsWith("@") ? 2 : 1)
+    .join("/")
 
 /** Version of an installed package, found by walking up from the importing file. */
 function installedVersion(name: string, from: string): string | undefined {
   for (let folder = dirname(from); ; folder = dirname(folder)) {
     const manifest = join(folder, "node_modules", name, "package.json")
-    if (existsSync(manifest)) return String((JSON.parse(readFileSync(manifest, "utf8")) as { version?: string }).version)
+    if (existsSync(manifest))
+      return String((JSON.parse(readFileSync(manifest, "utf8")) as { version?: string }).version)
     if (folder === dirname(folder)) return undefined
   }
 }

@@ -76,19 +76,26 @@ export function parseLine(line: string): Readonly<Record<string, unknown>> | und
   } catch {
     try {
       // Words outside of strings only: a string is matched whole and put back.
-      return parse(line.replaceAll(/"(?:[^"\\]|\\.)*"|-?\b(?:NaN|Infinity)\b/g, (m) => (m.startsWith('"') ? m : `"${m}"`)))
+      return parse(
+        line.replaceAll(/"(?:[^"\\]|\\.)*"|-?\b(?:NaN|Infinity)\b/g, (m) => (m.startsWith('"') ? m : `"${m}"`)),
+      )
     } catch {
       return undefined
     }
   }
 }
 
-const words: Readonly<Record<string, number>> = { NaN: Number.NaN, Infinity: Number.POSITIVE_INFINITY, "-Infinity": Number.NEGATIVE_INFINITY }
+const words: Readonly<Record<string, number>> = {
+  NaN: Number.NaN,
+  Infinity: Number.POSITIVE_INFINITY,
+  "-Infinity": Number.NEGATIVE_INFINITY,
+}
 const numbers = (value: unknown): Record<string, number> | undefined => {
   if (typeof value !== "object" || value === null) return undefined
   const out: Record<string, number> = {}
   for (const [name, v] of Object.entries(value)) {
-    const number = typeof v === "number" ? v : typeof v === "boolean" ? Number(v) : typeof v === "string" ? words[v] : undefined
+    const number =
+      typeof v === "number" ? v : typeof v === "boolean" ? Number(v) : typeof v === "string" ? words[v] : undefined
     if (number === undefined) return undefined
     out[name] = number
   }
@@ -163,25 +170,29 @@ async function runProgram(start: Program, config: unknown, trial: TrialContext):
       try {
         if ("metrics" in message) {
           const values = numbers(message["metrics"])
-          if (values === undefined || !Number.isSafeInteger(message["step"])) return complain("needs a whole step and numbers in metrics", line)
+          if (values === undefined || !Number.isSafeInteger(message["step"]))
+            return complain("needs a whole step and numbers in metrics", line)
           trial.log(message["step"] as number, values)
         } else if (Array.isArray(message["progress"])) {
           const [done, total] = message["progress"] as unknown[]
           trial.progress(Number(done), Number(total))
         } else if (typeof message["checkpoint"] === "object" && message["checkpoint"] !== null) {
           const { step, path } = message["checkpoint"] as { readonly step?: unknown; readonly path?: unknown }
-          if (!Number.isSafeInteger(step) || typeof path !== "string") return complain("a checkpoint needs step and path", line)
+          if (!Number.isSafeInteger(step) || typeof path !== "string")
+            return complain("a checkpoint needs step and path", line)
           const bytes = readFileSync(pathOf(path))
           inOrder(() => trial.checkpoint.save(step as number, bytes))
         } else if (typeof message["artifact"] === "object" && message["artifact"] !== null) {
           const { name, path, mediaType } = message["artifact"] as Readonly<Record<string, unknown>>
-          if (typeof name !== "string" || typeof path !== "string") return complain("an artifact needs name and path", line)
+          if (typeof name !== "string" || typeof path !== "string")
+            return complain("an artifact needs name and path", line)
           const bytes = readFileSync(pathOf(path))
           inOrder(() => trial.artifact(name, bytes, typeof mediaType === "string" ? mediaType : undefined))
         } else if (typeof message["sample"] === "object" && message["sample"] !== null) {
           const { dataset, key, metrics, tags, text } = message["sample"] as Readonly<Record<string, unknown>>
           const values = numbers(metrics)
-          if (typeof dataset !== "string" || key === undefined || values === undefined) return complain("a sample needs dataset, key and metrics", line)
+          if (typeof dataset !== "string" || key === undefined || values === undefined)
+            return complain("a sample needs dataset, key and metrics", line)
           trial.samples.record(
             dataset,
             String(key),
@@ -208,7 +219,9 @@ async function runProgram(start: Program, config: unknown, trial: TrialContext):
       })
     const streams = Promise.all([
       lines(child.stdio[3] as Readable, take),
-      lines(child.stdout as Readable, (line) => (line.startsWith(prefix) ? take(line.slice(prefix.length)) : process.stdout.write(`${line}\n`))),
+      lines(child.stdout as Readable, (line) =>
+        line.startsWith(prefix) ? take(line.slice(prefix.length)) : process.stdout.write(`${line}\n`),
+      ),
       lines(child.stderr as Readable, (line) => process.stderr.write(`${line}\n`)),
     ])
     const { code, signal } = await exited

@@ -1,6 +1,7 @@
+export * from "./control.ts"
 export * from "./errors.ts"
 export type * from "./events.ts"
-export type * from "./options.ts"
 export { type LoadedExperiment, loadExperiment } from "./load.ts"
+export type * from "./options.ts"
 export { defaultWorkers, runExperiment } from "./run.ts"
 export { type InterruptSignals, interruptSignals } from "./signals.ts"

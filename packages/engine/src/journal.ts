@@ -61,46 +61,53 @@ const exitCodec = (owner: object, success: Schema.Top, error: Schema.Top): ExitC
 
 /** An interrupted exit is no outcome: the work was stopped, not done, and must be done again. */
 const isOutcome = (exit: Exit.Exit<unknown, unknown>): boolean =>
-  Exit.isSuccess(exit) ||
-  !exit.cause.reasons.every((reason: Cause.Reason<unknown>) => reason._tag === "Interrupt")
+  Exit.isSuccess(exit) || !exit.cause.reasons.every((reason: Cause.Reason<unknown>) => reason._tag === "Interrupt")
 
 const make = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   yield* migrate
   const memory = Context.get(yield* Layer.build(WorkflowEngine.layerMemory), WorkflowEngine.WorkflowEngine)
 
-  const deferredCodec = (deferred: { readonly successSchema: Schema.Constraint; readonly errorSchema: Schema.Constraint }) =>
-    exitCodec(deferred, deferred.successSchema as Schema.Top, deferred.errorSchema as Schema.Top)
+  const deferredCodec = (deferred: {
+    readonly successSchema: Schema.Constraint
+    readonly errorSchema: Schema.Constraint
+  }) => exitCodec(deferred, deferred.successSchema as Schema.Top, deferred.errorSchema as Schema.Top)
 
   const register: typeof memory.register = (workflow, execute) => {
     const codec = exitCodec(workflow, workflow.successSchema, workflow.errorSchema)
-    return memory.register(workflow, (payload, executionId) =>
-      Effect.gen(function* () {
-        const found = yield* sql<{ result: string | null }>`SELECT result FROM executions WHERE id = ${executionId}`
-        const stored = found[0]?.result
-        if (stored != null) {
-          return yield* yield* codec.decode(stored) as Effect.Effect<Exit.Exit<never, never>>
-        }
-        if (found.length === 0) {
-          const text = JSON.stringify(payload)
-          yield* sql`INSERT OR IGNORE INTO executions (id, workflow, payload, started_at)
+    return memory.register(
+      workflow,
+      (payload, executionId) =>
+        Effect.gen(function* () {
+          const found = yield* sql<{ result: string | null }>`SELECT result FROM executions WHERE id = ${executionId}`
+          const stored = found[0]?.result
+          if (stored != null) {
+            return yield* yield* codec.decode(stored) as Effect.Effect<Exit.Exit<never, never>>
+          }
+          if (found.length === 0) {
+            const text = JSON.stringify(payload)
+            yield* sql`INSERT OR IGNORE INTO executions (id, workflow, payload, started_at)
             VALUES (${executionId}, ${workflow._tag}, ${text}, ${Date.now()})`
-        }
-        // The body must see this engine, not the one that runs it, or its activities would not be journalled.
-        return yield* Effect.provideService(execute(payload, executionId), WorkflowEngine.WorkflowEngine, engine).pipe(
-          Effect.onExit((exit) =>
-            isOutcome(exit)
-              ? codec.encode(exit).pipe(
-                  Effect.flatMap(
-                    (result) =>
-                      sql`UPDATE executions SET result = ${result}, finished_at = ${Date.now()} WHERE id = ${executionId}`,
-                  ),
-                  Effect.orDie,
-                )
-              : Effect.void,
-          ),
-        )
-      }).pipe(Effect.catchTag("SqlError", Effect.die)) as ReturnType<typeof execute>,
+          }
+          // The body must see this engine, not the one that runs it, or its activities would not be journalled.
+          return yield* Effect.provideService(
+            execute(payload, executionId),
+            WorkflowEngine.WorkflowEngine,
+            engine,
+          ).pipe(
+            Effect.onExit((exit) =>
+              isOutcome(exit)
+                ? codec.encode(exit).pipe(
+                    Effect.flatMap(
+                      (result) =>
+                        sql`UPDATE executions SET result = ${result}, finished_at = ${Date.now()} WHERE id = ${executionId}`,
+                    ),
+                    Effect.orDie,
+                  )
+                : Effect.void,
+            ),
+          )
+        }).pipe(Effect.catchTag("SqlError", Effect.die)) as ReturnType<typeof execute>,
     )
   }
 

@@ -80,11 +80,19 @@ export class Ledger {
       taskVersion: experiment.task.version,
       compare,
       baseline,
-      spec: { arms: experiment.arms, base: experiment.base, sweep: experiment.sweep, tune: experiment.tune, seeds: experiment.seeds },
+      spec: {
+        arms: experiment.arms,
+        base: experiment.base,
+        sweep: experiment.sweep,
+        tune: experiment.tune,
+        seeds: experiment.seeds,
+      },
       metrics: experiment.task.metrics,
       file: options.file,
     })
-    const created = store.connection.sql<{ at: number }>("SELECT created_at AS at FROM experiments WHERE id = ?").get(id)?.at
+    const created = store.connection
+      .sql<{ at: number }>("SELECT created_at AS at FROM experiments WHERE id = ?")
+      .get(id)?.at
     this.identity = `${id}/${created}`
     // Nothing is to say `running` when no process runs it.
     for (const { pid, owner } of buryDeadRuns(store.connection, isGone)) endOrphan(pid, owner)
@@ -205,7 +213,11 @@ export class Ledger {
   }
 
   cancelRequests(): { readonly runs: readonly string[]; readonly experiment: boolean } {
-    const { runs, experimentAt } = cancelRequests(this.#connection, this.#options.owner, this.#options.plan.experiment.name)
+    const { runs, experimentAt } = cancelRequests(
+      this.#connection,
+      this.#options.owner,
+      this.#options.plan.experiment.name,
+    )
     return { runs: runs.map(String), experiment: experimentAt !== null && experimentAt !== this.#cancelledBefore }
   }
 

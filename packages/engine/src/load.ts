@@ -60,7 +60,9 @@ function excerpt(error: Error): string {
   const end = lines.findIndex((line, i) => i > head && line.trim() === "")
   return lines
     .slice(head, end < 0 ? head + 3 : end)
-    .map((line) => line.replace(/^file:\/\/\S+?(:\d+)$/, (all) => all.replace(pathToFileURL(process.cwd()).href + "/", "")))
+    .map((line) =>
+      line.replace(/^file:\/\/\S+?(:\d+)$/, (all) => all.replace(pathToFileURL(process.cwd()).href + "/", "")),
+    )
     .join("\n")
 }
 

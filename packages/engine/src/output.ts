@@ -2,8 +2,9 @@
  * What worker processes print, cut into lines and attributed to runs. A native library that aborts writes straight to
  * the file descriptor, so capturing has to happen outside of the process that prints.
  */
-import { StringDecoder } from "node:string_decoder"
+
 import type { Readable } from "node:stream"
+import { StringDecoder } from "node:string_decoder"
 import { parseOutputMark } from "./protocol.ts"
 
 /** Longer lines are cut; a megabyte without a line break is no log. */
@@ -16,11 +17,7 @@ export interface OutputLine {
 }
 
 /** Reads a stream to its end and hands over each line with the run it belongs to. */
-export function readLines(
-  stream: Readable,
-  source: OutputLine["source"],
-  onLine: (line: OutputLine) => void,
-): void {
+export function readLines(stream: Readable, source: OutputLine["source"], onLine: (line: OutputLine) => void): void {
   const decoder = new StringDecoder("utf8")
   let rest = ""
   let runId: string | undefined

@@ -58,7 +58,9 @@ export class Worker {
   readonly #child: ChildProcess
   readonly #options: PoolOptions
   #lines = new LastLines()
-  #job: { readonly job: Job; readonly onMessage: (message: JobMessage) => void; readonly end: (end: JobEnd) => void } | undefined
+  #job:
+    | { readonly job: Job; readonly onMessage: (message: JobMessage) => void; readonly end: (end: JobEnd) => void }
+    | undefined
   #stopping: StopReason | undefined
   #overMemory: number | undefined
   #timers: NodeJS.Timeout[] = []
@@ -77,7 +79,8 @@ export class Worker {
       env: {
         ...process.env,
         ORT_DISABLE_TELEMETRY: "1",
-        NODE_COMPILE_CACHE: process.env["NODE_COMPILE_CACHE"] ?? getCompileCacheDir() ?? join(tmpdir(), "node-compile-cache"),
+        NODE_COMPILE_CACHE:
+          process.env["NODE_COMPILE_CACHE"] ?? getCompileCacheDir() ?? join(tmpdir(), "node-compile-cache"),
         ...options.environment,
       },
     })
@@ -98,7 +101,9 @@ export class Worker {
     })
     this.ready.catch(() => {})
     const late = setTimeout(() => {
-      rejectReady(this.#failure("WorkerNotReady", `a worker did not load ${options.file} within ${readyDeadlineMs / 1000} s`))
+      rejectReady(
+        this.#failure("WorkerNotReady", `a worker did not load ${options.file} within ${readyDeadlineMs / 1000} s`),
+      )
       this.kill()
     }, readyDeadlineMs)
     late.unref()
@@ -249,7 +254,13 @@ export class Worker {
       return { kind: "OutOfMemory", message: "the worker ran out of memory", lastLines, ...how, retriable: true }
     }
     const what = signal === null ? (code === null ? "is gone" : `exited with code ${code}`) : `was ended by ${signal}`
-    return { kind: "WorkerExited", message: `the worker process ${what} in the middle of the trial`, lastLines, ...how, retriable: true }
+    return {
+      kind: "WorkerExited",
+      message: `the worker process ${what} in the middle of the trial`,
+      lastLines,
+      ...how,
+      retriable: true,
+    }
   }
 }
 
@@ -258,7 +269,7 @@ export class WorkerPool {
   readonly #options: PoolOptions
   readonly #workers = new Set<Worker>()
   readonly #idle: Worker[] = []
-  readonly #waiting: { readonly give: (slot: number) => void }[] = []
+  readonly #waiting: { readonly rank: number; readonly give: (slot: number) => void }[] = []
   readonly #slots: number[]
   readonly #guard: NodeJS.Timeout
   #closed = false
@@ -293,13 +304,18 @@ export class WorkerPool {
   }
 
   /**
-   * Waits for a free slot and gives it a ready worker to use; the slot is free again when `use` has settled. First
-   * come, first served.
+   * Waits for a free slot and gives it a ready worker to use; the slot is free again when `use` has settled. The lowest
+   * rank goes first, and of equals who came first.
    *
    * @throws Failure when a worker cannot load the experiment
    */
-  async use<A>(use: (worker: Worker) => Promise<A>): Promise<A> {
-    const slot = this.#slots.pop() ?? (await new Promise<number>((give) => this.#waiting.push({ give })))
+  async use<A>(rank: number, use: (worker: Worker) => Promise<A>): Promise<A> {
+    const slot =
+      this.#slots.pop() ??
+      (await new Promise<number>((give) => {
+        const at = this.#waiting.findIndex((other) => other.rank > rank)
+        this.#waiting.splice(at < 0 ? this.#waiting.length : at, 0, { rank, give })
+      }))
     let worker: Worker | undefined
     try {
       if (this.#closed) throw poolClosed

@@ -151,7 +151,10 @@ export async function runExperiment(options: RunOptions): Promise<Report> {
           current.dispose()
         }
         return current
-      }).pipe(Effect.provide(Layer.merge(Sqlite.layer({ filename: `${db}-engine` }), Digest.layerWebCrypto)), Effect.scoped)
+      }).pipe(
+        Effect.provide(Layer.merge(Sqlite.layer({ filename: `${db}-engine` }), Digest.layerWebCrypto)),
+        Effect.scoped,
+      )
 
       const finished = await Effect.runPromise(program)
       await pool.close()

@@ -65,7 +65,12 @@ export class Session implements Coordinator {
           what()
         } catch (error) {
           // A database that is locked or full for a moment: the next round tries again.
-          this.#tell({ type: "log", level: "warn", source: "engine", line: error instanceof Error ? error.message : String(error) })
+          this.#tell({
+            type: "log",
+            level: "warn",
+            source: "engine",
+            line: error instanceof Error ? error.message : String(error),
+          })
         }
       }, ms)
       timer.unref()
@@ -111,7 +116,7 @@ export class Session implements Coordinator {
       const entry = this.#entries.get(trialId)
       if (entry === undefined) continue
       done.add(trialId)
-      if (entry.status !== "completed") this.#reuse(entry, result.runId, result.stale)
+      if (entry.status !== "completed" && entry.status !== "reused") this.#reuse(entry, result.runId, result.stale)
     }
     return done
   }
@@ -132,9 +137,10 @@ export class Session implements Coordinator {
       this.#inFlight++
       let outcome: Outcome | "busy" | "stopped"
       try {
-        outcome = await this.#options.pool.use((worker) => this.#attemptOn(worker, entry, retriesLeft))
+        outcome = await this.#options.pool.use(trial.index, (worker) => this.#attemptOn(worker, entry, retriesLeft))
       } catch (cause) {
-        outcome = cause === poolClosed || this.#halt !== undefined ? "stopped" : this.#withoutWorker(entry, cause, retriesLeft)
+        outcome =
+          cause === poolClosed || this.#halt !== undefined ? "stopped" : this.#withoutWorker(entry, cause, retriesLeft)
       } finally {
         this.#inFlight--
         if (this.#halt !== undefined && this.#inFlight === 0) this.#halted()
@@ -154,7 +160,12 @@ export class Session implements Coordinator {
     const failure: Failure =
       typeof cause === "object" && cause !== null && "lastLines" in cause
         ? (cause as Failure)
-        : { kind: "EngineError", message: cause instanceof Error ? cause.message : String(cause), lastLines: [], retriable: false }
+        : {
+            kind: "EngineError",
+            message: cause instanceof Error ? cause.message : String(cause),
+            lastLines: [],
+            retriable: false,
+          }
     const claim = this.#options.ledger.claim(entry.planned.id, undefined)
     if (claim.type !== "mine") return { status: "reused", runId: claim.type === "done" ? claim.runId : "" }
     return this.#settleFailure(entry, claim.runId, failure, retriesLeft)
@@ -180,7 +191,13 @@ export class Session implements Coordinator {
     const timer = limit === undefined ? undefined : setTimeout(() => worker.stop("timeout"), limit * 1000)
     const begun = performance.now()
     const end = await worker.run(
-      { runId, trialId: trial.trialId, config: entry.planned.config, seed: entry.planned.seed, device: this.#options.device },
+      {
+        runId,
+        trialId: trial.trialId,
+        config: entry.planned.config,
+        seed: entry.planned.seed,
+        device: this.#options.device,
+      },
       (message) => this.#message(trial, message),
     )
     clearTimeout(timer)
@@ -191,25 +208,18 @@ export class Session implements Coordinator {
 
   #message(trial: TrialRef, message: JobMessage): void {
     const { runId } = message
-    switch (message.type) {
-      case "restored":
-        return this.#tell({ type: "log", trial, runId, level: "info", source: "engine", line: `continues from step ${message.step}` })
-      case "progress":
-        this.#options.ledger.progress(runId, message.done, message.total)
-        return this.#tell({
-          type: "trial-progress",
-          trial,
-          runId,
-          done: message.done,
-          total: message.total,
-          latest: recordFromWire(message.latest),
-        })
-      case "log":
-        return this.#tell({ type: "log", trial, runId, level: message.level, source: "logger", line: message.line })
-      case "stage": {
-        const { stage, key, state, durationMs } = message
-        return this.#tell({ type: "stage", trial, stage, key, state, durationMs })
-      }
+    if (message.type === "progress") {
+      const { done, total } = message
+      this.#options.ledger.progress(runId, done, total)
+      this.#tell({ type: "trial-progress", trial, runId, done, total, latest: recordFromWire(message.latest) })
+    } else if (message.type === "log") {
+      this.#tell({ type: "log", trial, runId, level: message.level, source: "logger", line: message.line })
+    } else if (message.type === "stage") {
+      const { stage, key, state, durationMs } = message
+      this.#tell({ type: "stage", trial, stage, key, state, durationMs })
+    } else {
+      const line = `continues from step ${message.step}`
+      this.#tell({ type: "log", trial, runId, level: "info", source: "engine", line })
     }
   }
 
@@ -223,7 +233,8 @@ export class Session implements Coordinator {
     if (end.type === "finished" || ledger.status(runId) === "completed") {
       entry.status = "completed"
       delete entry.failure
-      const metrics = end.type === "finished" ? recordFromWire(end.metrics) : (ledger.finalMetrics([runId]).get(runId) ?? {})
+      const metrics =
+        end.type === "finished" ? recordFromWire(end.metrics) : (ledger.finalMetrics([runId]).get(runId) ?? {})
       this.#tell({ type: "trial-finished", trial, runId, durationMs: durationMs ?? 0, metrics })
       return { status: "completed", runId, ...timing }
     }
@@ -272,10 +283,14 @@ export class Session implements Coordinator {
     const runs = new Map<string, string>()
     for (const trial of this.plan.tuning) {
       const entry = this.#entries.get(trial.id)
-      if (entry?.runId !== undefined && (entry.status === "completed" || entry.status === "reused")) runs.set(trial.id, entry.runId)
+      if (entry?.runId !== undefined && (entry.status === "completed" || entry.status === "reused"))
+        runs.set(trial.id, entry.runId)
     }
     const metrics = this.#options.ledger.finalMetrics([...runs.values()])
-    const { selection, choices } = chooseWinners(this.plan, (trialId) => metrics.get(runs.get(trialId) ?? "")?.[by.metric])
+    const { selection, choices } = chooseWinners(
+      this.plan,
+      (trialId) => metrics.get(runs.get(trialId) ?? "")?.[by.metric],
+    )
     this.#options.ledger.recordSelections(by.metric, choices)
     return { selection, choices }
   }
@@ -412,7 +427,10 @@ export class Session implements Coordinator {
 }
 
 /** The winner takes the least or greatest value of an axis that was searched at three values or more. */
-function isAtBorder(winner: Readonly<Record<string, unknown>>, candidates: readonly Readonly<Record<string, unknown>>[]): boolean {
+function isAtBorder(
+  winner: Readonly<Record<string, unknown>>,
+  candidates: readonly Readonly<Record<string, unknown>>[],
+): boolean {
   return Object.entries(winner).some(([path, value]) => {
     const values = new Set(candidates.map((point) => point[path]).filter((v) => typeof v === "number"))
     if (typeof value !== "number" || values.size < 3) return false

@@ -1,5 +1,13 @@
 /** What a task is offered while it runs, on top of runs.db. Lives in the worker process. */
-import { type AnyTask, type ConfigSchema, declaredMetric, type Stage, type TrialContext, type TrialLogger, UndeclaredMetric } from "@exp/spec"
+import {
+  type AnyTask,
+  type ConfigSchema,
+  declaredMetric,
+  type Stage,
+  type TrialContext,
+  type TrialLogger,
+  UndeclaredMetric,
+} from "@exp/spec"
 import type { Store } from "@exp/store"
 import { inheritArtifacts, valuesUpTo } from "@exp/store/claims"
 import { type FromWorker, type Job, recordToWire, type StopReason } from "./protocol.ts"

@@ -28,8 +28,18 @@ const sendAndExit = (message: FromWorker, code: number): void => {
 
 const asFailure = (cause: unknown): Omit<Failure, "lastLines"> => {
   if (!(cause instanceof Error)) {
-    const tag = (cause as { readonly _tag?: unknown } | null)?._tag
-    return { kind: typeof tag === "string" ? tag : "TaskFailed", message: String(tag ?? cause), retriable: true }
+    // An Effect may fail with plain data.
+    const { _tag, message, retriable } = (cause ?? {}) as {
+      readonly _tag?: unknown
+      readonly message?: unknown
+      readonly retriable?: unknown
+    }
+    return {
+      kind: typeof _tag === "string" ? _tag : "TaskFailed",
+      message:
+        typeof message === "string" ? message : typeof cause === "object" ? JSON.stringify(cause) : String(cause),
+      retriable: retriable !== false,
+    }
   }
   const { _tag, retriable } = cause as { readonly _tag?: unknown; readonly retriable?: unknown }
   const kind = typeof _tag === "string" ? _tag : cause.name === "Error" ? "TaskFailed" : cause.name

@@ -42,7 +42,9 @@ export type Claim =
       readonly attempt: number
       readonly resumed: boolean
       /** The live run of a dead owner that was ended for this: its process may still be about. */
-      readonly buried: { readonly runId: number; readonly pid: number | null; readonly owner: string | null } | undefined
+      readonly buried:
+        | { readonly runId: number; readonly pid: number | null; readonly owner: string | null }
+        | undefined
     }
   /** There is a result that counts. */
   | { readonly type: "done"; readonly runId: number }
@@ -98,7 +100,9 @@ export function claimTrial(connection: Connection, request: ClaimRequest): Claim
       return { type: "mine", runId: last.id, attempt: last.attempt, resumed: true, buried }
     }
     const attempt =
-      (connection.sql<{ n: number | null }>("SELECT max(attempt) AS n FROM runs WHERE trial_id = ?").get(request.trialId)?.n ?? 0) + 1
+      (connection
+        .sql<{ n: number | null }>("SELECT max(attempt) AS n FROM runs WHERE trial_id = ?")
+        .get(request.trialId)?.n ?? 0) + 1
     const { lastInsertRowid } = connection
       .sql(
         `INSERT INTO runs (trial_id, attempt, status, owner, pid, host, device, created_at, started_at, heartbeat_at,
@@ -209,39 +213,46 @@ export function buryDeadRuns(
 ): { readonly runId: number; readonly pid: number | null; readonly owner: string | null }[] {
   return connection.write(() => {
     const gone = connection
-      .sql<RunRow>("SELECT id, attempt, status, owner, pid, code_hash, lease_expires_at FROM runs WHERE status IN ('queued', 'running')")
+      .sql<RunRow>(
+        "SELECT id, attempt, status, owner, pid, code_hash, lease_expires_at FROM runs WHERE status IN ('queued', 'running')",
+      )
       .all()
       .filter((run) => isGone(run.owner, run.leaseExpiresAt))
-    const bury = connection.sql("UPDATE runs SET status = 'interrupted', finished_at = ?, lease_expires_at = NULL WHERE id = ?")
+    const bury = connection.sql(
+      "UPDATE runs SET status = 'interrupted', finished_at = ?, lease_expires_at = NULL WHERE id = ?",
+    )
     for (const run of gone) bury.run(Date.now(), run.id)
     return gone.map((run) => ({ runId: run.id, pid: run.pid, owner: run.owner }))
   })
 }
 
-/** Asks for a live run, for the live run of a trial, or for everything of an experiment to stop. The number of live runs asked. */
+/**
+ * Asks for a live run, for the live run of a trial, or for everything of an experiment to stop. Returns the live runs
+ * that were asked.
+ */
 export function requestCancel(
   connection: Connection,
   target: { readonly run: number } | { readonly trial: string } | { readonly experiment: string },
-): number {
+): { readonly asked: readonly number[] } {
   return connection.write(() => {
     const now = Date.now()
-    if ("run" in target) {
-      return connection
-        .sql("UPDATE runs SET cancel_requested_at = ? WHERE id = ? AND status IN ('queued', 'running')")
-        .run(now, target.run).changes
-    }
-    if ("trial" in target) {
-      return connection
-        .sql("UPDATE runs SET cancel_requested_at = ? WHERE trial_id = ? AND status IN ('queued', 'running')")
-        .run(now, target.trial).changes
-    }
-    connection.sql("UPDATE experiments SET cancel_requested_at = ? WHERE name = ?").run(now, target.experiment)
-    return connection
-      .sql(
-        `UPDATE runs SET cancel_requested_at = ? WHERE status IN ('queued', 'running') AND trial_id IN
-           (SELECT trial_id FROM experiment_trials t JOIN experiments e ON e.id = t.experiment_id WHERE e.name = ?)`,
+    const ask = (where: string, key: string | number) =>
+      connection
+        .sql<{ id: number }>(
+          `UPDATE runs SET cancel_requested_at = ? WHERE status IN ('queued', 'running') AND ${where} RETURNING id`,
+        )
+        .all(now, key)
+    let rows: { id: number }[]
+    if ("run" in target) rows = ask("id = ?", target.run)
+    else if ("trial" in target) rows = ask("trial_id = ?", target.trial)
+    else {
+      connection.sql("UPDATE experiments SET cancel_requested_at = ? WHERE name = ?").run(now, target.experiment)
+      rows = ask(
+        "trial_id IN (SELECT trial_id FROM experiment_trials t JOIN experiments e ON e.id = t.experiment_id WHERE e.name = ?)",
+        target.experiment,
       )
-      .run(now, target.experiment).changes
+    }
+    return { asked: rows.map((row) => row.id) }
   })
 }
 
