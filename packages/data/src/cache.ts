@@ -1,6 +1,5 @@
 /** What `exp data ls`, `exp data get` and `exp data verify` show and do. */
 import { hash } from "node:crypto"
-import { readFile } from "node:fs/promises"
 import { cacheDirectory } from "./cache-directory.ts"
 import { NotCanonical, readCanonical, readCanonicalHeader } from "./canonical.ts"
 import { describeCarrier } from "./carrier.ts"
@@ -35,8 +34,9 @@ async function listing(entry: CatalogueEntry, directory: string): Promise<Datase
   let state: DatasetListing["state"] = "absent"
   let diskBytes = entry.bytes
   try {
-    diskBytes = (await readCanonicalHeader(path)).size
-    state = "cached"
+    const { size, root } = await readCanonicalHeader(path)
+    diskBytes = size
+    state = entry.root === undefined || root === entry.root ? "cached" : "damaged"
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "ENOENT") state = "damaged"
   }
@@ -73,40 +73,41 @@ export interface Verification {
   readonly state: "whole" | "absent" | "damaged"
   /** why it is damaged, else "" */
   readonly reason: string
-  /** SHA-256 of the file, hex; "" when absent */
-  readonly sha256: string
+  /** root hash, hex, which vouches for all of the content; "" when absent or unreadable */
+  readonly root: string
 }
 
 /**
- * Recomputes every checksum of a cached data set: header, CRC-32 and SHA-256 of the content, and the SHA-256 of the
- * whole file against the one pinned in the source. Changes nothing and needs no network.
+ * Recomputes every hash of a cached data set: header, CRC-32 and SHA-256 of the content, and the root hash against the
+ * one pinned in the source. Changes nothing and needs no network.
  *
  * @throws UnknownDataset
  */
 export async function verifyDataset(name: string, directory: string = cacheDirectory()): Promise<Verification> {
   const entry: CatalogueEntry = lookUp(name)
   const path = canonicalPath(entry, directory)
-  const result = (state: Verification["state"], reason: string, sha256: string): Verification => ({
+  let root = ""
+  const result = (state: Verification["state"], reason: string): Verification => ({
     name: entry.name as DatasetName,
     path,
     state,
     reason,
-    sha256,
+    root,
   })
-  let sha256 = ""
   try {
-    sha256 = hash("sha256", await readFile(path), "hex")
-    const { header, payload } = await readCanonical(path)
+    const file = await readCanonical(path)
+    const { header, payload } = file
+    root = file.root
     if (header.dataset !== entry.name || header.version !== entry.version)
-      return result("damaged", `it holds ${header.dataset} version ${header.version}`, sha256)
+      return result("damaged", `it holds ${header.dataset} version ${header.version}`)
     if (hash("sha256", payload, "hex") !== header.payload.sha256)
-      return result("damaged", "its content does not match its SHA-256", sha256)
-    if (entry.sha256 !== undefined && sha256 !== entry.sha256)
-      return result("damaged", `its SHA-256 is not the pinned ${entry.sha256}`, sha256)
-    return result("whole", "", sha256)
+      return result("damaged", "its content does not match its SHA-256")
+    if (entry.root !== undefined && root !== entry.root)
+      return result("damaged", `its root hash is not the pinned ${entry.root}`)
+    return result("whole", "")
   } catch (error) {
-    if (error instanceof NotCanonical) return result("damaged", error.reason, sha256)
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return result("absent", "", "")
+    if (error instanceof NotCanonical) return result("damaged", error.reason)
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return result("absent", "")
     throw error
   }
 }

@@ -8,12 +8,13 @@
  *     then           the payload: the arrays one after the other, each at a multiple of 64
  *
  * The header names every array (dtype, shape, offset in the payload, length in bytes) and holds the payload's length,
- * CRC-32 and SHA-256. Opening checks the lengths and the CRC (about 4 GB/s, so that it is affordable at every start);
- * `verify` checks the SHA-256 as well. The writer puts the whole file under a temporary name, syncs it, and renames
+ * CRC-32 and SHA-256. The SHA-256 of the header therefore vouches for everything: this root hash is what the catalogue
+ * pins. Opening checks the root, the lengths and the CRC (about 4 GB/s, so that it is affordable at every start); `verify`
+ * computes the payload's SHA-256 as well. The writer puts the whole file under a temporary name, syncs it, and renames
  * it, so a file under its final name is complete or the disk has damaged it.
  */
 import { hash, randomBytes } from "node:crypto"
-import { mkdir, open, rename, unlink } from "node:fs/promises"
+import { type FileHandle, mkdir, open, rename, unlink } from "node:fs/promises"
 import { dirname } from "node:path"
 import { crc32 } from "node:zlib"
 import { CacheDiskFull, CacheNotWritable } from "./errors.ts"
@@ -22,8 +23,9 @@ const magic = "EXPDATA1"
 const alignment = 64
 const headLength = 16
 const maxHeaderLength = 1 << 20
-/** Read and checksummed piece by piece, so that a piece is still in the processor's cache when it is summed. */
-const pieceLength = 1 << 20
+/** A payload is read in this many parts, none smaller than the minimum. */
+const parts = 8
+const minimumPart = 1 << 20
 
 export type Dtype = "uint8" | "int32" | "float32" | "float64"
 const bytesOf: Record<Dtype, number> = { uint8: 1, int32: 4, float32: 4, float64: 8 }
@@ -64,6 +66,8 @@ export interface CanonicalHeader {
 export interface CanonicalFile {
   readonly header: CanonicalHeader
   readonly payload: Uint8Array
+  /** SHA-256 of the header, hex. The header holds the payload's SHA-256, so this one names the whole content. */
+  readonly root: string
   array(name: string): Uint8Array
 }
 
@@ -119,6 +123,12 @@ export function encodeCanonical(dataset: string, version: number, content: Canon
   return file
 }
 
+/** The root hash of the bytes of a canonical file: the SHA-256 of its header, hex. */
+export function rootHash(bytes: Uint8Array): string {
+  const length = new DataView(bytes.buffer, bytes.byteOffset).getUint32(8, true)
+  return hash("sha256", bytes.subarray(headLength, headLength + length), "hex")
+}
+
 /**
  * Writes a canonical file so that other processes see all of it or nothing: temporary name in the same directory,
  * fsync, rename. The temporary file is removed when anything fails.
@@ -166,56 +176,63 @@ function parseHeader(path: string, bytes: Uint8Array, crc: number): CanonicalHea
 export async function readCanonical(path: string): Promise<CanonicalFile> {
   const file = await open(path, "r")
   try {
-    const { header, start } = await readHead(path, file)
+    const { header, start, root } = await readHead(path, file)
     const { length, crc32: expected } = header.payload
     const payload = new Uint8Array(length)
     let sum = 0
-    // The next piece is read by a worker thread while this one is summed here.
-    const read = async (at: number) => {
-      const wanted = Math.min(pieceLength, length - at)
-      let got = 0
-      while (got < wanted) {
-        const { bytesRead } = await file.read(payload, at + got, wanted - got, start + at + got)
-        if (bytesRead === 0) throw new NotCanonical(path, `it ends after ${start + at + got} bytes`)
-        got += bytesRead
+    // Worker threads read the parts side by side (most of the time goes into the kernel's page faults), and the first
+    // parts are summed here while the later ones are still being read.
+    const part = Math.max(minimumPart, Math.ceil(length / parts))
+    const reads: Promise<void>[] = []
+    for (let at = 0; at < length; at += part)
+      reads.push(readExactly(path, file, payload.subarray(at, at + part), start + at))
+    const settled = Promise.allSettled(reads)
+    try {
+      for (const [i, read] of reads.entries()) {
+        await read
+        sum = crc32(payload.subarray(i * part, (i + 1) * part), sum)
       }
-    }
-    let pending = length > 0 ? read(0) : undefined
-    for (let at = 0; at < length; at += pieceLength) {
-      await pending
-      const next = at + pieceLength
-      pending = next < length ? read(next) : undefined
-      sum = crc32(payload.subarray(at, Math.min(next, length)), sum)
+    } finally {
+      await settled // the file must not be closed under a running read
     }
     if (length > 0 && sum !== expected) throw new NotCanonical(path, "its content does not match its checksum")
-    return canonicalFile(header, payload)
+    return canonicalFile(header, payload, root)
   } finally {
     await file.close()
   }
 }
 
-async function readHead(path: string, file: import("node:fs/promises").FileHandle) {
+async function readExactly(path: string, file: FileHandle, into: Uint8Array, from: number): Promise<void> {
+  let got = 0
+  while (got < into.length) {
+    const { bytesRead } = await file.read(into, got, into.length - got, from + got)
+    if (bytesRead === 0) throw new NotCanonical(path, `it ends after ${from + got} bytes`)
+    got += bytesRead
+  }
+}
+
+async function readHead(path: string, file: FileHandle) {
   const { size } = await file.stat()
   const head = new Uint8Array(headLength)
-  const { bytesRead } = await file.read(head, 0, headLength, 0)
-  if (bytesRead < headLength) throw new NotCanonical(path, `it has only ${size} bytes`)
+  await readExactly(path, file, head, 0)
   if (new TextDecoder().decode(head.subarray(0, 8)) !== magic) throw new NotCanonical(path, "it is not a data file")
   const view = new DataView(head.buffer)
   const headerLength = view.getUint32(8, true)
   if (headerLength > maxHeaderLength || headLength + headerLength > size)
     throw new NotCanonical(path, "its header is cut off or overwritten")
   const json = new Uint8Array(headerLength)
-  if ((await file.read(json, 0, headerLength, headLength)).bytesRead < headerLength)
-    throw new NotCanonical(path, "its header is cut off")
+  await readExactly(path, file, json, headLength)
   const header = parseHeader(path, json, view.getUint32(12, true))
   const start = headLength + headerLength
   if (size !== start + header.payload.length)
     throw new NotCanonical(path, `it has ${size} bytes instead of ${start + header.payload.length}`)
-  return { header, start, size }
+  return { header, start, size, root: hash("sha256", json, "hex") }
 }
 
 /** The header alone, with the file's length checked against it: what a listing needs, in well under a millisecond. */
-export async function readCanonicalHeader(path: string): Promise<{ header: CanonicalHeader; size: number }> {
+export async function readCanonicalHeader(
+  path: string,
+): Promise<{ header: CanonicalHeader; size: number; root: string }> {
   const file = await open(path, "r")
   try {
     return await readHead(path, file)
@@ -224,9 +241,10 @@ export async function readCanonicalHeader(path: string): Promise<{ header: Canon
   }
 }
 
-function canonicalFile(header: CanonicalHeader, payload: Uint8Array): CanonicalFile {
+function canonicalFile(header: CanonicalHeader, payload: Uint8Array, root: string): CanonicalFile {
   return {
     header,
+    root,
     payload,
     array: (name) => {
       const found = header.arrays.find((a) => a.name === name)

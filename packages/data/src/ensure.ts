@@ -1,5 +1,4 @@
 /** From a catalogue entry to a checked canonical file in memory: cache, else fetch, convert, check, write. */
-import { hash } from "node:crypto"
 import { mkdir, readdir, statfs, unlink } from "node:fs/promises"
 import { basename, dirname, join } from "node:path"
 import { cacheDirectory } from "./cache-directory.ts"
@@ -8,6 +7,7 @@ import {
   encodeCanonical,
   NotCanonical,
   readCanonical,
+  rootHash,
   writeCanonical,
   writeFailure,
 } from "./canonical.ts"
@@ -50,6 +50,7 @@ async function readWhole(entry: CatalogueEntry, path: string): Promise<Canonical
     const file = await readCanonical(path)
     if (file.header.dataset !== entry.name || file.header.version !== entry.version)
       return `it holds ${file.header.dataset} version ${file.header.version}`
+    if (entry.root !== undefined && file.root !== entry.root) return "its content is not the published one"
     return file
   } catch (error) {
     if (error instanceof NotCanonical) return error.reason
@@ -57,8 +58,6 @@ async function readWhole(entry: CatalogueEntry, path: string): Promise<Canonical
     throw error
   }
 }
-
-const inFlight = new Map<string, Promise<CanonicalFile>>()
 
 /**
  * The canonical file of an entry, read and checked. A whole cached file is read without touching the network, the lock
@@ -76,11 +75,7 @@ export async function ensureDataset(entry: CatalogueEntry, options: LoadOptions 
     if (found !== undefined) throw new DatasetDamaged(entry.name, path, found)
     throw new DatasetNotCached(entry.name, describeCarrier(entry.carrier), dirname(path), "the network may not be used")
   }
-  const running = inFlight.get(path)
-  if (running !== undefined) return running
-  const work = fetchUnderLock(entry, path, options).finally(() => inFlight.delete(path))
-  inFlight.set(path, work)
-  return work
+  return fetchUnderLock(entry, path, options)
 }
 
 async function fetchUnderLock(entry: CatalogueEntry, path: string, options: LoadOptions): Promise<CanonicalFile> {
@@ -144,11 +139,9 @@ export async function convertArchive(entry: CatalogueEntry, archive: Uint8Array)
   } catch (error) {
     throw new IntegrityMismatch(entry.name, carrier, (error as Error).message, { cause: error })
   }
-  if (entry.sha256 !== undefined) {
-    const actual = hash("sha256", bytes, "hex")
-    if (actual !== entry.sha256)
-      throw new IntegrityMismatch(entry.name, carrier, `converted to sha-256 ${actual}, expected ${entry.sha256}`)
-  }
+  const root = rootHash(bytes)
+  if (entry.root !== undefined && root !== entry.root)
+    throw new IntegrityMismatch(entry.name, carrier, `converted to the root hash ${root}, expected ${entry.root}`)
   return bytes
 }
 

@@ -20,7 +20,7 @@ export interface ImageDataset {
   readonly superclasses?: readonly string[]
   readonly train: ImageSplit
   readonly test: ImageSplit
-  /** SHA-256 of the numbers, hex: changes when the data do, so it belongs into the key of anything computed from them. */
+  /** Root hash, hex: changes when anything of the data does, so it belongs into the key of whatever is computed from them. */
   readonly hash: string
 }
 
@@ -42,7 +42,7 @@ export async function loadDataset(name: ImageDatasetName, options: LoadOptions =
 
 /** The views of a canonical file of images. */
 export function imageDataset(file: CanonicalFile): ImageDataset {
-  const { dataset, facts, arrays, payload } = file.header
+  const { dataset, facts, arrays } = file.header
   const { shape, classes, superclasses } = facts as unknown as Pick<ImageDataset, "shape" | "classes" | "superclasses">
   const split = (name: string): ImageSplit => {
     const labels = file.array(`${name}.labels`)
@@ -61,6 +61,6 @@ export function imageDataset(file: CanonicalFile): ImageDataset {
     ...(superclasses && { superclasses }),
     train: split("train"),
     test: split("test"),
-    hash: payload.sha256,
+    hash: file.root,
   }
 }

@@ -33,6 +33,6 @@ export async function loadSeries(name: SeriesDatasetName, options: LoadOptions =
     length: times.length,
     values: numbers("values"),
     times,
-    hash: file.header.payload.sha256,
+    hash: file.root,
   }
 }

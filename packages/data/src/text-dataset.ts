@@ -26,7 +26,7 @@ export async function loadText(name: TextDatasetName, options: LoadOptions = {})
     name,
     bytes,
     sections: file.header.facts["sections"] as TextDataset["sections"],
-    hash: file.header.payload.sha256,
+    hash: file.root,
     text: () => new TextDecoder().decode(bytes),
   }
 }
