@@ -1,3 +1,6 @@
 export * from "./cost-model.ts"
+export * from "./decode-attention.ts"
+export * from "./decode-attention-kinds.ts"
 export { KineticsLaw } from "./kinetics-law.ts"
+export * from "./kv-cache.ts"
 export * from "./law-replay.ts"
