@@ -1,7 +1,6 @@
 /** The bottleneck adapter: after the second linear map of an MLP, before the residual sum. */
-import { gelu } from "@exp/tensor/ops"
+import { gelu, linear } from "@exp/tensor"
 import * as tf from "@tensorflow/tfjs-core"
-import { matMul } from "./matrix-product.ts"
 
 /** Weights of one adapter: down [features, width], up [width, features], and their biases. */
 export interface AdapterWeights {
@@ -13,7 +12,5 @@ export interface AdapterWeights {
 
 /** z + Up(GELU(Down z)); z is [..., features]. The identity at the start, where up and the biases are 0. */
 export function adapter(z: tf.Tensor, weights: AdapterWeights): tf.Tensor {
-  const rows = tf.reshape(z, [-1, z.shape.at(-1)!])
-  const hidden = gelu(tf.add(matMul(rows, weights.down), weights.downBias))
-  return tf.add(z, tf.reshape(tf.add(matMul(hidden, weights.up), weights.upBias), z.shape))
+  return tf.add(z, linear(gelu(linear(z, weights.down, weights.downBias)), weights.up, weights.upBias))
 }

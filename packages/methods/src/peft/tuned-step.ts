@@ -5,14 +5,23 @@
  * `uncertainty.*` of each factor. A batch holds `learning_rate` (scalar), `positions` (int32 [maps], the place of each
  * map's threshold; SNELLA only), and what the model's loss asks for.
  */
-import { type HostTensor, type HostTensors, type Randomness, type Step, type Tensors, valueAndGradients } from "@exp/tensor"
+import {
+  dropoutMask,
+  dropPath as dropSamples,
+  type HostTensor,
+  type HostTensors,
+  matMul,
+  type Randomness,
+  type Step,
+  type Tensors,
+  valueAndGradients,
+} from "@exp/tensor"
 import * as tf from "@tensorflow/tfjs-core"
 import { initAdamW, updateAdamW } from "./adamw.ts"
 import { adapter } from "./adapter.ts"
 import { importanceStep } from "./allocation.ts"
 import { factorName, factorsOf, hasFactors, type LinearMap, updateRule } from "./factors.ts"
 import { maskedUpdate, scatteredUpdate } from "./gradient-mask.ts"
-import { matMul } from "./matrix-product.ts"
 import type { Tuner } from "./tuners.ts"
 import { updateBranch, updateMatrix } from "./update.ts"
 
@@ -95,11 +104,6 @@ export function updateOf(
   return values ? scatteredUpdate(values, weights[`indices.${map.name}`]!, [map.inputs, map.outputs]) : undefined
 }
 
-/** Keeps each element with probability 1 − p and scales the rest up, by a mask that the caller can share. */
-function dropped(x: tf.Tensor, p: number, uniform: tf.Tensor): tf.Tensor {
-  return tf.mul(x, tf.mul(tf.cast(tf.greaterEqual(uniform, p), "float32"), 1 / (1 - p)))
-}
-
 /** Which maps share one dropout draw: query, key and value have the same input; the attention output has none. */
 function dropoutStream(map: string): string | undefined {
   if (/\.(query|key|value)$/.test(map)) return map.replace(/\.(query|key|value)$/, ".qkv")
@@ -123,7 +127,7 @@ export function tunerHooks(
       const stream = dropoutStream(name)
       const adds = hasFactors(tuner) || tuner._tag === "GradientMask"
       if (adds && training && training.dropout > 0 && stream)
-        input = dropped(x, training.dropout, training.randomness.uniform(`dropout.${stream}`, x.shape))
+        input = tf.mul(x, dropoutMask(training.randomness, `dropout.${stream}`, x.shape, training.dropout))
       const rows = tf.reshape(input, [-1, place.map.inputs])
       let branch: tf.Tensor | undefined
       if (hasFactors(tuner))
@@ -140,10 +144,7 @@ export function tunerHooks(
       }
       if (!branch) return y
       branch = tf.reshape(branch, y.shape)
-      if (training && training.dropPath > 0) {
-        const shape = [y.shape[0]!, ...y.shape.slice(1).map(() => 1)]
-        branch = dropped(branch, training.dropPath, training.randomness.uniform(`drop_path.${name}`, shape))
-      }
+      if (training) branch = dropSamples(branch, training.dropPath, training.randomness, `drop_path.${name}`)
       return tf.add(y, branch)
     },
     afterMlp(block, z) {
