@@ -3,17 +3,15 @@
  * (SNELL, arXiv 2411.01800, Fig. 4a, at 2000 steps of Adam with learning rate 1e-2 instead of 1e5 with 1e-4).
  */
 import { fillNormal, fillUniform, key } from "@exp/random"
+import { adamw, train, underPrefix, withPrefix } from "@exp/nn"
 import { Metric, Task } from "@exp/spec"
 import { type DeviceName, type HostTensor, type HostTensors, openDevice, type Step, type Tensors, valueAndGradients } from "@exp/tensor"
 import * as tf from "@tensorflow/tfjs-core"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import { initAdamW, updateAdamW } from "./adamw.ts"
 import { linearKernel, mixture, piecewiseKernel, rbfKernel, sigmoidKernel } from "./kernels.ts"
-import { leastErrorOfRank, numericalRank } from "./matrix-rank.ts"
+import { leastErrorOfRank, median, numericalRank } from "./matrix-rank.ts"
 
-import { scalarTensor } from "./training.ts"
-import { prefixed, under } from "./tuned-step.ts"
 
 const count = Schema.Int.pipe(Schema.check(Schema.isBetween({ minimum: 1, maximum: 1_000_000 })))
 
@@ -60,7 +58,7 @@ export function fitFactors(config: KernelFitConfig, seed: number): HostTensors {
     dtype: "float32",
   })
   const one = (value: number): HostTensor => ({ data: new Float32Array([value]), shape: [1], dtype: "float32" })
-  const scalars =
+  const scalars: HostTensors =
     kernel === "sigmoid"
       ? { alpha: one(2), beta: one(1), gamma: one(-1) }
       : kernel === "rbf"
@@ -90,19 +88,19 @@ export function fittedMatrix(kernel: KernelFitConfig["kernel"], params: Tensors)
 /** One step of Adam on the mean squared error; the state holds `params.*`, `optimiser.*` and `target`. */
 export function fitStep(kernel: KernelFitConfig["kernel"]): Step {
   return (state, batch) => {
-    const params = under("params.", state)
+    const params = underPrefix("params", state)
     const { value, gradients } = valueAndGradients(
       (factors) => tf.mean(tf.square(tf.sub(fittedMatrix(kernel, factors), state["target"]!))),
       params,
     )
-    const next = updateAdamW({
+    const next = adamw.update({
       params,
       gradients,
-      state: under("optimiser.", state),
+      state: underPrefix("optimiser", state),
       learningRate: batch["learning_rate"]!,
     })
     return {
-      state: { ...state, ...prefixed("params.", next.params), ...prefixed("optimiser.", next.state) },
+      state: { ...state, ...withPrefix("params", next.params), ...withPrefix("optimiser", next.state) },
       metrics: { loss: value },
     }
   }
@@ -130,30 +128,41 @@ export const KernelFit = Task.make("kernel-fit", {
     // A step that only shows the fitted matrix of the state.
     const show = device.compile((state) => ({
       state,
-      metrics: { fitted: fittedMatrix(kernel, under("params.", state)) },
+      metrics: { fitted: fittedMatrix(kernel, underPrefix("params", state)) },
     }))
     try {
-      program.load({
-        ...prefixed("params.", params),
-        ...prefixed("optimiser.", initAdamW(params)),
-        target: { data: target, shape: [size, size], dtype: "float32" },
+      const times: number[] = []
+      let started = performance.now()
+      const { diverged } = await train({
+        program,
+        seed: trial.seed,
+        steps,
+        initial: {
+          ...withPrefix("params", params),
+          ...withPrefix("optimiser", adamw.init(params)),
+          target: { data: target, shape: [size, size], dtype: "float32" },
+        },
+        batches: () => ({}),
+        scalars: () => ({ learning_rate: config.learningRate }),
+        chunk: device.compiles ? 100 : 10,
+        onMetrics: (step, metrics) => {
+          if (step % 100 === 0) trial.log(step, { "train/loss": metrics["loss"]!.data[0]! })
+        },
+        pauses: [
+          {
+            every: 100,
+            run: () => {
+              times.push((performance.now() - started) / 100)
+              started = performance.now()
+            },
+          },
+        ],
+        onDivergence: "stop",
+        sink: trial,
       })
-      const started = performance.now()
-      const batch = { learning_rate: scalarTensor(config.learningRate) }
-      for (let step = 0; step < steps; step += 100) {
-        if (trial.signal.aborted) return
-        const n = Math.min(100, steps - step)
-        const metrics = await program.runMany(
-          Array.from({ length: n }, () => batch),
-          { seed: trial.seed, step },
-        )
-        trial.log(step, { "train/loss": metrics[0]!["loss"]!.data[0]! })
-        trial.progress(step + n, steps)
-        await new Promise((resolve) => setImmediate(resolve))
-      }
-      const stepMs = (performance.now() - started) / steps
+      if (diverged) trial.logger.warn(diverged.message)
       const state = await program.state()
-      show.load(prefixed("params.", under("params.", state)))
+      show.load(withPrefix("params", underPrefix("params", state)))
       const fitted = (await show.run({}, { seed: 0, step: 0 }))["fitted"]!.data
       let sum = 0
       for (let i = 0; i < fitted.length; i++) sum += (fitted[i]! - target[i]!) ** 2
@@ -164,7 +173,7 @@ export const KernelFit = Task.make("kernel-fit", {
         "fit/svd8": svd8,
         "fit/excess": mse - svd8,
         "fit/rank": numericalRank(fitted, size, size),
-        "time/step_ms": stepMs,
+        "time/step_ms": median(times),
       })
     } finally {
       program.dispose()

@@ -15,24 +15,29 @@ export class LayerCompetition {
 
   /**
    * @param epochs E of the schedule
-   * @param sparsities s_l of each map where training goes on from a checkpoint
    */
   constructor(
     tuner: Extract<Tuner, { readonly _tag: "Snella" }>,
     maps: ReadonlyArray<LinearMap>,
     epochs: number,
-    sparsities?: ReadonlyArray<number>,
   ) {
     this.#maps = maps
     this.#sizes = maps.map((map) => map.inputs * map.outputs)
     this.#schedule = { ...tuner, epochs }
     this.#uniform = tuner.allocation === "uniform"
-    this.#sparsities = sparsities ? [...sparsities] : maps.map(() => tuner.initialSparsity)
+    this.#sparsities = maps.map(() => tuner.initialSparsity)
   }
 
   /** s_l of each map now. */
   get sparsities(): ReadonlyArray<number> {
     return this.#sparsities
+  }
+
+  /** Takes over s_l of each map, where training goes on from a checkpoint. */
+  restore(sparsities: ReadonlyArray<number>): void {
+    if (sparsities.length !== this.#maps.length)
+      throw new RangeError(`${sparsities.length} sparsities for ${this.#maps.length} maps`)
+    this.#sparsities = [...sparsities]
   }
 
   /** Whether the division of this epoch needs the averages gathered so far. */

@@ -1,4 +1,4 @@
-/** Rank and norm of matrices on the host, in float64. */
+/** Rank, norms and other summaries of values on the host, in float64. */
 import { Matrix, SingularValueDecomposition } from "ml-matrix"
 
 /** Singular values of a row-major matrix, descending. */
@@ -39,4 +39,10 @@ export function nonZeros(values: ArrayLike<number>): number {
   let count = 0
   for (let i = 0; i < values.length; i++) if (values[i] !== 0) count++
   return count
+}
+
+/** The middle value (the lower one of two); NaN of none. */
+export function median(values: ArrayLike<number>): number {
+  const sorted = Float64Array.from(values).sort()
+  return sorted.length === 0 ? Number.NaN : sorted[(sorted.length - 1) >> 1]!
 }

@@ -5,6 +5,7 @@
  * `uncertainty.*` of each factor. A batch holds `learning_rate` (scalar), `positions` (int32 [maps], the place of each
  * map's threshold; SNELLA only), and what the model's loss asks for.
  */
+import { adamw, underPrefix, withPrefix } from "@exp/nn"
 import {
   dropoutMask,
   dropPath as dropSamples,
@@ -17,7 +18,6 @@ import {
   valueAndGradients,
 } from "@exp/tensor"
 import * as tf from "@tensorflow/tfjs-core"
-import { initAdamW, updateAdamW } from "./adamw.ts"
 import { adapter } from "./adapter.ts"
 import { importanceStep } from "./allocation.ts"
 import { factorName, factorsOf, hasFactors, type LinearMap, updateRule } from "./factors.ts"
@@ -50,18 +50,6 @@ export interface StepOptions {
   readonly dropPath?: number
 }
 
-/** The part of a tree under `prefix`, without it. */
-export function under<A>(prefix: string, tree: Readonly<Record<string, A>>): Readonly<Record<string, A>> {
-  const out: Record<string, A> = {}
-  for (const [name, value] of Object.entries(tree)) if (name.startsWith(prefix)) out[name.slice(prefix.length)] = value
-  return out
-}
-
-/** A tree with `prefix` before every name. */
-export function prefixed<A>(prefix: string, tree: Readonly<Record<string, A>>): Readonly<Record<string, A>> {
-  return Object.fromEntries(Object.entries(tree).map(([name, value]) => [prefix + name, value]))
-}
-
 /** The state of a training step at the start. */
 export function initialState(tuner: Tuner, params: HostTensors, frozen: HostTensors): HostTensors {
   const importance: Record<string, HostTensor> = {}
@@ -71,9 +59,9 @@ export function initialState(tuner: Tuner, params: HostTensors, frozen: HostTens
         for (const kind of ["importance", "uncertainty"])
           importance[`${kind}.${name}`] = { data: new Float32Array(data.length), shape, dtype: "float32" }
   return {
-    ...prefixed("params.", params),
-    ...prefixed("frozen.", frozen),
-    ...prefixed("optimiser.", initAdamW(params)),
+    ...withPrefix("params", params),
+    ...withPrefix("frozen", frozen),
+    ...withPrefix("optimiser", adamw.init(params)),
     ...importance,
   }
 }
@@ -159,19 +147,22 @@ export function tunerHooks(
 export function tunedStep(model: TunedModel, tuner: Tuner, options: StepOptions): Step {
   const { decay, dropout = 0, dropPath = 0 } = options
   return (state, batch, randomness) => {
-    const params = under("params.", state)
-    const frozen = under("frozen.", state)
+    const params = underPrefix("params", state)
+    const frozen = underPrefix("frozen", state)
     const { value, gradients } = valueAndGradients((trained) => {
       const weights = { ...frozen, ...trained }
       const hooks = tunerHooks(tuner, model.maps, weights, batch["positions"], { randomness, dropout, dropPath })
       return model.loss(weights, batch, randomness, hooks)
     }, params)
-    const next = updateAdamW(
-      { params, gradients, state: under("optimiser.", state), learningRate: batch["learning_rate"]! },
-      { decay },
-    )
+    const next = adamw.update({
+      params,
+      gradients,
+      state: underPrefix("optimiser", state),
+      learningRate: batch["learning_rate"]!,
+      options: { weightDecay: decay },
+    })
     const averages: Record<string, tf.Tensor> = {}
-    for (const name of Object.keys(under("importance.", state))) {
+    for (const name of Object.keys(underPrefix("importance", state))) {
       const before = { importance: state[`importance.${name}`]!, uncertainty: state[`uncertainty.${name}`]! }
       const gradient = gradients[name] ?? tf.zerosLike(params[name]!)
       const measure = tuner._tag === "Snella" ? tuner.importance : "sensitivity"
@@ -182,8 +173,8 @@ export function tunedStep(model: TunedModel, tuner: Tuner, options: StepOptions)
     return {
       state: {
         ...state,
-        ...prefixed("params.", next.params),
-        ...prefixed("optimiser.", next.state),
+        ...withPrefix("params", next.params),
+        ...withPrefix("optimiser", next.state),
         ...averages,
       },
       metrics: { loss: value },
@@ -194,7 +185,7 @@ export function tunedStep(model: TunedModel, tuner: Tuner, options: StepOptions)
 /** A step that changes nothing and gives ΔW of every map as the metric of the map's name. */
 export function updatesStep(maps: ReadonlyArray<LinearMap>, tuner: Tuner): Step {
   return (state, batch) => {
-    const weights = { ...under("frozen.", state), ...under("params.", state) }
+    const weights = { ...underPrefix("frozen", state), ...underPrefix("params", state) }
     const metrics: Record<string, tf.Tensor> = {}
     maps.forEach((map, index) => {
       const update = updateOf(tuner, weights, map, index, batch["positions"])
