@@ -1,1 +1,20 @@
-export {}
+/** Parameter-efficient fine-tuning: tuners, the transfer test bed, and the exact studies. */
+export { KernelFit, KernelFitConfig } from "./kernel-fit.ts"
+export { Pretraining, PretrainingConfig } from "./pretraining.ts"
+export { SparseTeacher, SparseTeacher4, SparseTeacher4Config, SparseTeacherConfig } from "./sparse-teacher.ts"
+export {
+  Adapter,
+  BitFit,
+  FullFineTune,
+  GradientMask,
+  KernelLora,
+  KernelLoraMix,
+  LinearProbe,
+  Lora,
+  Snell,
+  Snella,
+  SparsifiedLora,
+  Tuner,
+  type TunerInput,
+} from "./tuners.ts"
+export { VisionTransfer, VisionTransferConfig } from "./vision-transfer.ts"

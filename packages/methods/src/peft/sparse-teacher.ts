@@ -5,9 +5,8 @@
  * W1 + Δ1 and W3 + Δ3 with 5 % of the entries non-zero. `sparse-teacher-4` (SNELLA): four maps 48 → 48 with relu and a
  * head 48 → 10; only some of the maps differ in the teacher, so the importance of layers is known.
  */
-import { fillNormal, fillUniform, key } from "@exp/random"
-import { decayMatrices, warmupTimesCosine } from "@exp/nn"
-import { epochOrder } from "@exp/data/sampling"
+import { fillNormal, fillUniform, key, permutation } from "@exp/random"
+import { warmupTimesCosine } from "@exp/nn"
 import { Metric, Task, type TrialContext } from "@exp/spec"
 import { type DeviceName, type HostTensor, type HostTensors, linear, openDevice } from "@exp/tensor"
 import * as tf from "@tensorflow/tfjs-core"
@@ -17,7 +16,7 @@ import { hasFactors, initFactors, type LinearMap, zeroTensor } from "./factors.t
 import { type MaskLocation, locateMask } from "./gradient-mask.ts"
 import { maskTensors, squaredGradients } from "./mask-location.ts"
 import { nonZeros, numericalRank } from "./matrix-rank.ts"
-import { initialState, type TunedModel, tunedStep } from "./tuned-step.ts"
+import { initialState, type TunedModel, tunedDecay, tunedStep } from "./tuned-step.ts"
 import { mergedWeights, paddedRows, trainTuned, updatesOf } from "./tuned-training.ts"
 import { Tuner } from "./tuners.ts"
 
@@ -188,12 +187,12 @@ export async function runStudy(study: Study, how: StudyTraining, trial: TrialCon
     }
 
     const stepsPerEpoch = Math.ceil(trainRows / batchSize)
-    let order = new Uint32Array(0)
+    let order: Uint32Array = new Uint32Array(0)
     let orderOf = -1
     const batch = (step: number): HostTensors => {
       const epoch = Math.floor(step / stepsPerEpoch)
       if (epoch !== orderOf) {
-        order = epochOrder(trainRows, seed, epoch)
+        order = permutation(key(seed, "epoch", epoch), trainRows)
         orderOf = epoch
       }
       const first = (step - epoch * stepsPerEpoch) * batchSize
@@ -227,7 +226,7 @@ export async function runStudy(study: Study, how: StudyTraining, trial: TrialCon
     const rate = warmupTimesCosine({ learningRate: how.learningRate, steps, warmup: how.warmup })
     const tuned = await trainTuned({
       device,
-      step: tunedStep(model, effective, { decay: decayMatrices(how.weightDecay) }),
+      step: tunedStep(model, effective, { decay: tunedDecay(how.weightDecay) }),
       tuner: effective,
       maps: net.maps,
       initial: initialState(effective, params, frozen),
@@ -260,8 +259,8 @@ export async function runStudy(study: Study, how: StudyTraining, trial: TrialCon
       relativeError: error(final) / error(weights),
       stepMs: tuned.stepMs,
       trainable: kept ?? shapes,
-      rank: mean(({ name, inputs: n, outputs: m }) => numericalRank(updates[name]!.data, n, m)),
-      nonZeroFraction: mean(({ name, inputs: n, outputs: m }) => nonZeros(updates[name]!.data) / (n * m)),
+      rank: mean(({ name, inputs: n, outputs: m }) => updates[name] ? numericalRank(updates[name].data, n, m) : 0),
+      nonZeroFraction: mean(({ name, inputs: n, outputs: m }) => updates[name] ? nonZeros(updates[name].data) / (n * m) : 0),
       divergedAt: tuned.divergedAt,
       sparsities: tuned.competition?.sparsities,
       shares: tuned.competition?.shares(),

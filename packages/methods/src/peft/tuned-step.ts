@@ -5,7 +5,7 @@
  * `uncertainty.*` of each factor. A batch holds `learning_rate` (scalar), `positions` (int32 [maps], the place of each
  * map's threshold; SNELLA only), and what the model's loss asks for.
  */
-import { adamw, underPrefix, withPrefix } from "@exp/nn"
+import { adamw, decayMatrices, underPrefix, withPrefix } from "@exp/nn"
 import {
   dropoutMask,
   dropPath as dropSamples,
@@ -48,6 +48,12 @@ export interface StepOptions {
   readonly dropout?: number
   /** Probability of dropping a sample's whole ΔW output, each map on its own. Default 0. */
   readonly dropPath?: number
+}
+
+/** Decoupled weight decay on tensors with two or more axes but CLS, and on the values of compressed matrices. */
+export function tunedDecay(weightDecay: number): (name: string, shape: readonly number[]) => number {
+  const matrices = decayMatrices(weightDecay)
+  return (name, shape) => (name.endsWith(".values") ? weightDecay : matrices(name, shape))
 }
 
 /** The state of a training step at the start. */
