@@ -33,7 +33,8 @@ export function importanceStep(
   const raw = measure === "magnitude" ? tf.abs(parameter) : tf.abs(tf.mul(parameter, gradient))
   // NaN is the only value that differs from itself.
   const now = tf.where(tf.equal(raw, raw), raw, tf.zerosLike(raw))
-  const mix = (old: tf.Tensor, fresh: tf.Tensor) => tf.add(tf.mul(old, importanceDecay), tf.mul(fresh, 1 - importanceDecay))
+  const mix = (old: tf.Tensor, fresh: tf.Tensor) =>
+    tf.add(tf.mul(old, importanceDecay), tf.mul(fresh, 1 - importanceDecay))
   const importance = mix(before.importance, now)
   return { importance, uncertainty: mix(before.uncertainty, tf.abs(tf.sub(now, importance))) }
 }
@@ -112,7 +113,11 @@ export function budgetAt(
  *
  * @returns whole numbers v_l with Σ v_l ≤ V
  */
-export function divideBudget(budget: number, sizes: ReadonlyArray<number>, scores: ReadonlyArray<number>): Float64Array {
+export function divideBudget(
+  budget: number,
+  sizes: ReadonlyArray<number>,
+  scores: ReadonlyArray<number>,
+): Float64Array {
   if (sizes.length !== scores.length) throw new RangeError(`${sizes.length} layers but ${scores.length} scores`)
   const sigma = normalisedScores(scores)
   const share = Float64Array.from(sizes, (size, l) => Math.min(size, Math.trunc(budget * sigma[l]! + truncationSlack)))

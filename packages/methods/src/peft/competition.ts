@@ -59,7 +59,9 @@ export function competitionThreshold(magnitudes: tf.Tensor, sparsity: Sparsity, 
     return quantileOp(magnitudes, sparsity)
   }
   const lower =
-    typeof sparsity === "number" ? thresholdPosition(sparsity, magnitudes.size) : (tf.reshape(sparsity, []) as tf.Scalar)
+    typeof sparsity === "number"
+      ? thresholdPosition(sparsity, magnitudes.size)
+      : (tf.reshape(sparsity, []) as tf.Scalar)
   return quantileOp(magnitudes, { lower, fraction: 0 })
 }
 

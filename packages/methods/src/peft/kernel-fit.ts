@@ -2,16 +2,24 @@
  * How well a matrix is fitted by a merge of two small factors: linear (a rank-8 matrix) against non-linear kernels
  * (SNELL, arXiv 2411.01800, Fig. 4a, at 2000 steps of Adam with learning rate 1e-2 instead of 1e5 with 1e-4).
  */
-import { fillNormal, fillUniform, key } from "@exp/random"
+
 import { adamw, train, underPrefix, withPrefix } from "@exp/nn"
+import { fillNormal, fillUniform, key } from "@exp/random"
 import { Metric, Task } from "@exp/spec"
-import { type DeviceName, type HostTensor, type HostTensors, openDevice, type Step, type Tensors, valueAndGradients } from "@exp/tensor"
+import {
+  type DeviceName,
+  type HostTensor,
+  type HostTensors,
+  openDevice,
+  type Step,
+  type Tensors,
+  valueAndGradients,
+} from "@exp/tensor"
 import * as tf from "@tensorflow/tfjs-core"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { linearKernel, mixture, piecewiseKernel, rbfKernel, sigmoidKernel } from "./kernels.ts"
 import { leastErrorOfRank, median, numericalRank } from "./matrix-rank.ts"
-
 
 const count = Schema.Int.pipe(Schema.check(Schema.isBetween({ minimum: 1, maximum: 1_000_000 })))
 
@@ -23,16 +31,15 @@ export const KernelFitConfig = Schema.Struct({
   target: Schema.Literals(["dense", "sparse"]).annotate({
     description: "entries N(0,1), all of them or each with probability 0.1",
   }),
-  size: count.annotate({ description: "rows and columns of the target" }).pipe(
-    Schema.withDecodingDefaultKey(Effect.succeed(64)),
-  ),
-  rank: count.annotate({ description: "columns of each factor; even" }).pipe(
-    Schema.check(Schema.isMultipleOf(2)),
-    Schema.withDecodingDefaultKey(Effect.succeed(8)),
-  ),
-  steps: count.annotate({ description: "full-batch steps of Adam" }).pipe(
-    Schema.withDecodingDefaultKey(Effect.succeed(2000)),
-  ),
+  size: count
+    .annotate({ description: "rows and columns of the target" })
+    .pipe(Schema.withDecodingDefaultKey(Effect.succeed(64))),
+  rank: count
+    .annotate({ description: "columns of each factor; even" })
+    .pipe(Schema.check(Schema.isMultipleOf(2)), Schema.withDecodingDefaultKey(Effect.succeed(8))),
+  steps: count
+    .annotate({ description: "full-batch steps of Adam" })
+    .pipe(Schema.withDecodingDefaultKey(Effect.succeed(2000))),
   learningRate: Schema.Finite.pipe(
     Schema.check(Schema.isGreaterThan(0)),
     Schema.annotate({ description: "of Adam, constant" }),

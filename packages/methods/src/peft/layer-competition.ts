@@ -16,11 +16,7 @@ export class LayerCompetition {
   /**
    * @param epochs E of the schedule
    */
-  constructor(
-    tuner: Extract<Tuner, { readonly _tag: "Snella" }>,
-    maps: ReadonlyArray<LinearMap>,
-    epochs: number,
-  ) {
+  constructor(tuner: Extract<Tuner, { readonly _tag: "Snella" }>, maps: ReadonlyArray<LinearMap>, epochs: number) {
     this.#maps = maps
     this.#sizes = maps.map((map) => map.inputs * map.outputs)
     this.#schedule = { ...tuner, epochs }

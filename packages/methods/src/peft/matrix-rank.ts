@@ -24,7 +24,12 @@ export function numericalRank(values: ArrayLike<number>, rows: number, columns: 
 
 /** The least mean squared error of any matrix of rank `rank`: Σ_{i>rank} σ_i² / (rows·columns) (Eckart and Young). */
 export function leastErrorOfRank(values: ArrayLike<number>, rows: number, columns: number, rank: number): number {
-  return singularValues(values, rows, columns).slice(rank).reduce((sum, s) => sum + s * s, 0) / (rows * columns)
+  return (
+    singularValues(values, rows, columns)
+      .slice(rank)
+      .reduce((sum, s) => sum + s * s, 0) /
+    (rows * columns)
+  )
 }
 
 /** √Σ x². */

@@ -6,6 +6,7 @@ import { countParameters, type Ledger, ledger, linearMaps, namedVit } from "@exp
 import { eagerRandomness, type HostTensors, type Step, type Tensors } from "@exp/tensor"
 import { withBackend } from "@exp/tensor/program"
 import * as tf from "@tensorflow/tfjs-core"
+import { nonZeros } from "./matrix-rank.ts"
 import { type TunedModel, tunedStep } from "./tuned-step.ts"
 import type { Tuner } from "./tuners.ts"
 
@@ -25,7 +26,7 @@ export function tunerLedger(tuner: Tuner, params: HostTensors, frozen: HostTenso
   }
   const masks = Object.entries(frozen).filter(([name]) => isMask(name))
   const entries = masks.reduce((sum, [, { data }]) => sum + data.length, 0)
-  const kept = masks.reduce((sum, [, { data }]) => sum + data.reduce((n: number, on: number) => n + on, 0), 0)
+  const kept = masks.reduce((sum, [, { data }]) => sum + nonZeros(data), 0)
   const indices = Object.entries(frozen).filter(([name]) => isIndex(name))
   const stored = indices.reduce((sum, [, { data }]) => sum + data.length, 0)
   const trainable = countParameters(params)
@@ -96,7 +97,14 @@ export async function measuredStep(
       const was = internals.profiling
       internals.profiling = true
       const record = internals.activeProfile
-      internals.activeProfile = { newBytes: 0, newTensors: 0, peakBytes: 0, kernels: [], result: null as never, kernelNames: [] }
+      internals.activeProfile = {
+        newBytes: 0,
+        newTensors: 0,
+        peakBytes: 0,
+        kernels: [],
+        result: null as never,
+        kernelNames: [],
+      }
       try {
         step(tensors, inputs, eagerRandomness({ seed: 0, step: 0 }))
         peak = internals.activeProfile.kernels.reduce((most, kernel) => Math.max(most, kernel.totalBytesSnapshot), 0)

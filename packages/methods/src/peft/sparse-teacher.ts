@@ -5,15 +5,16 @@
  * W1 + Δ1 and W3 + Δ3 with 5 % of the entries non-zero. `sparse-teacher-4` (SNELLA): four maps 48 → 48 with relu and a
  * head 48 → 10; only some of the maps differ in the teacher, so the importance of layers is known.
  */
-import { fillNormal, fillUniform, key, permutation } from "@exp/random"
+
 import { warmupTimesCosine } from "@exp/nn"
+import { fillNormal, fillUniform, key, permutation } from "@exp/random"
 import { Metric, Task, type TrialContext } from "@exp/spec"
 import { type DeviceName, type HostTensor, type HostTensors, linear, openDevice } from "@exp/tensor"
 import * as tf from "@tensorflow/tfjs-core"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { hasFactors, initFactors, type LinearMap, zeroTensor } from "./factors.ts"
-import { type MaskLocation, locateMask } from "./gradient-mask.ts"
+import { locateMask, type MaskLocation } from "./gradient-mask.ts"
 import { maskTensors, squaredGradients } from "./mask-location.ts"
 import { nonZeros, numericalRank } from "./matrix-rank.ts"
 import { initialState, type TunedModel, tunedDecay, tunedStep } from "./tuned-step.ts"
@@ -210,7 +211,10 @@ export async function runStudy(study: Study, how: StudyTraining, trial: TrialCon
       const names = net.maps.map(({ name }) => `${name}.weight`)
       const all = Array.from({ length: stepsPerEpoch }, (_, i) => batch(i))
       const scores = await squaredGradients(device, model, weights, names, all)
-      located = locateMask(Object.fromEntries(net.maps.map(({ name }) => [name, scores[`${name}.weight`]!])), tuner.sparsity)
+      located = locateMask(
+        Object.fromEntries(net.maps.map(({ name }) => [name, scores[`${name}.weight`]!])),
+        tuner.sparsity,
+      )
       const tensors = maskTensors(tuner.storage, net.maps, located)
       Object.assign(params, tensors.params)
       Object.assign(frozen, tensors.frozen)
@@ -221,7 +225,8 @@ export async function runStudy(study: Study, how: StudyTraining, trial: TrialCon
     if (tuner._tag === "FullFineTune")
       for (const { name, inputs: n, outputs: m } of net.maps)
         frozen[`mask.${name}`] = { data: new Uint8Array(n * m).fill(1), shape: [n, m], dtype: "bool" }
-    const effective: Tuner = tuner._tag === "FullFineTune" ? { _tag: "GradientMask", sparsity: 0, storage: "dense" } : tuner
+    const effective: Tuner =
+      tuner._tag === "FullFineTune" ? { _tag: "GradientMask", sparsity: 0, storage: "dense" } : tuner
 
     const rate = warmupTimesCosine({ learningRate: how.learningRate, steps, warmup: how.warmup })
     const tuned = await trainTuned({
@@ -259,8 +264,10 @@ export async function runStudy(study: Study, how: StudyTraining, trial: TrialCon
       relativeError: error(final) / error(weights),
       stepMs: tuned.stepMs,
       trainable: kept ?? shapes,
-      rank: mean(({ name, inputs: n, outputs: m }) => updates[name] ? numericalRank(updates[name].data, n, m) : 0),
-      nonZeroFraction: mean(({ name, inputs: n, outputs: m }) => updates[name] ? nonZeros(updates[name].data) / (n * m) : 0),
+      rank: mean(({ name, inputs: n, outputs: m }) => (updates[name] ? numericalRank(updates[name].data, n, m) : 0)),
+      nonZeroFraction: mean(({ name, inputs: n, outputs: m }) =>
+        updates[name] ? nonZeros(updates[name].data) / (n * m) : 0,
+      ),
       divergedAt: tuned.divergedAt,
       sparsities: tuned.competition?.sparsities,
       shares: tuned.competition?.shares(),

@@ -71,16 +71,18 @@ export function updateBranch(
 ): tf.Tensor {
   if (!recomputed) return matMul(x, updateMatrix(rule, factors, sparsity))
   const { mode } = rule
-  if (mode === undefined) return recompute(({ x, ...again }) => matMul(x!, updateMatrix(rule, again)), { x, ...factors })
+  if (mode === undefined)
+    return recompute(({ x, ...again }) => matMul(x!, updateMatrix(rule, again)), { x, ...factors })
   // The threshold is the dear part: it is found once, outside, on factors that no gradient reaches.
   const threshold = untaped(() => {
     const constants = Object.fromEntries(Object.entries(factors).map(([role, factor]) => [role, stopGradient(factor)]))
     return competitionThreshold(tf.abs(kernelMatrix(rule, constants)), sparsity, mode)
   })
-  return recompute(
-    ({ x, threshold, ...again }) => matMul(x!, updateMatrix(rule, again, sparsity, threshold)),
-    { x, threshold, ...factors },
-  )
+  return recompute(({ x, threshold, ...again }) => matMul(x!, updateMatrix(rule, again, sparsity, threshold)), {
+    x,
+    threshold,
+    ...factors,
+  })
 }
 
 /** Evaluates beside the gradient tape, so that nothing of it is kept for the backward pass but the result. */

@@ -1,9 +1,10 @@
 /** The vision transformer as a tuned model: which tensors each tuner trains, the loss, the evaluation. */
+
+import type { ImageSplit } from "@exp/data"
 import { initHead, linearMaps, pick, tinyVit, underPrefix, type VitConfig, vit, withPrefix } from "@exp/nn"
 import { derive, key } from "@exp/random"
-import { type Device, type HostTensor, type HostTensors, softmaxCrossEntropy, type Step } from "@exp/tensor"
+import { type Device, type HostTensor, type HostTensors, type Step, softmaxCrossEntropy } from "@exp/tensor"
 import * as tf from "@tensorflow/tfjs-core"
-import type { ImageSplit } from "@exp/data"
 import { hasFactors, initFactors, type LinearMap, uniformTensor, zeroTensor } from "./factors.ts"
 import { type TunedModel, tunerHooks } from "./tuned-step.ts"
 import type { Tuner } from "./tuners.ts"

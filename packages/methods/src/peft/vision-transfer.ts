@@ -32,7 +32,9 @@ export const VisionTransferConfig = Schema.Struct({
     Schema.withDecodingDefaultKey(Effect.succeed("fashion-mnist" as const)),
   ),
   target: Schema.Literals(["digits-1k", "inv-1k", "angle-1k"]).pipe(
-    Schema.annotate({ description: "task of 1000 MNIST images: as they are, inverted, or turned by k·45° with label k" }),
+    Schema.annotate({
+      description: "task of 1000 MNIST images: as they are, inverted, or turned by k·45° with label k",
+    }),
     Schema.withDecodingDefaultKey(Effect.succeed("inv-1k" as const)),
   ),
   model: Schema.Literals(["tinyvit"]).pipe(
@@ -55,7 +57,9 @@ export const VisionTransferConfig = Schema.Struct({
   ),
   learningRate: Schema.Finite.pipe(
     Schema.check(Schema.isGreaterThan(0)),
-    Schema.annotate({ description: "largest learning rate: warm-up over 10 % of the steps, then half a cosine to 1e-5" }),
+    Schema.annotate({
+      description: "largest learning rate: warm-up over 10 % of the steps, then half a cosine to 1e-5",
+    }),
   ),
   weightDecay: Schema.Finite.pipe(
     Schema.check(Schema.isGreaterThanOrEqualTo(0)),
@@ -67,12 +71,15 @@ export const VisionTransferConfig = Schema.Struct({
     Schema.withDecodingDefaultKey(Effect.succeed(0)),
   ),
   dropPath: rate.pipe(
-    Schema.annotate({ description: "probability of dropping a sample's ΔW output, each map on its own (the papers: 0.1)" }),
+    Schema.annotate({
+      description: "probability of dropping a sample's ΔW output, each map on its own (the papers: 0.1)",
+    }),
     Schema.withDecodingDefaultKey(Effect.succeed(0)),
   ),
   holdout: rate.pipe(
     Schema.annotate({
-      description: "fraction of the 1000 images kept for validation: 0.2 while tuning; above 0 the test set is not touched",
+      description:
+        "fraction of the 1000 images kept for validation: 0.2 while tuning; above 0 the test set is not touched",
     }),
     Schema.withDecodingDefaultKey(Effect.succeed(0)),
   ),
@@ -194,7 +201,12 @@ export const VisionTransfer = Task.make("vision-transfer", {
       if (tuner._tag === "GradientMask") {
         const located = Array.from({ length: Math.ceil(task.train.count / 100) }, (_, i) => {
           const count = Math.min(100, task.train.count - 100 * i)
-          return imageBatch(task.train, task.shape, Uint32Array.from({ length: count }, (_, j) => 100 * i + j), 100)
+          return imageBatch(
+            task.train,
+            task.shape,
+            Uint32Array.from({ length: count }, (_, j) => 100 * i + j),
+            100,
+          )
         })
         const names = maps.map(({ name }) => `${name}.weight`)
         const scores = await squaredGradients(device, model, { ...backbone, ...head }, names, located)
@@ -272,7 +284,13 @@ export const VisionTransfer = Task.make("vision-transfer", {
         )
       })
       const changes =
-        tuner._tag === "FullFineTune" ? differences(maps.map(({ name }) => name), weights, backbone) : updates
+        tuner._tag === "FullFineTune"
+          ? differences(
+              maps.map(({ name }) => name),
+              weights,
+              backbone,
+            )
+          : updates
       if (tuned.divergedAt === undefined && Object.keys(changes).length > 0) {
         const ranks = maps.map(({ name, inputs, outputs }) =>
           changes[name] ? numericalRank(changes[name].data, inputs, outputs) : 0,
@@ -292,7 +310,9 @@ export const VisionTransfer = Task.make("vision-transfer", {
       if (hasFactors(tuner) && gammas.length > 0)
         trial.log(steps, { temperatures_held: heldTemperatures(gammas.map(([, { data }]) => data[0]!)) })
       const measured = JSON.parse(
-        new TextDecoder().decode(await trial.stage(StepMemoryStage, { tuner, depth, classes: task.classes, batchSize })),
+        new TextDecoder().decode(
+          await trial.stage(StepMemoryStage, { tuner, depth, classes: task.classes, batchSize }),
+        ),
       ) as { batch: StepMemory; single: StepMemory }
       trial.log(steps, {
         "mem/saved_activations": measured.batch.savedActivations,
