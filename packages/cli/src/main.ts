@@ -1,0 +1,55 @@
+/**
+ * The `exp` command. Each sub-command is a file in commands/ that declares its arguments when this program starts and
+ * imports what it needs only when it is carried out, so that `exp --help` stays fast.
+ */
+import { Command, CommanderError } from "commander"
+import { register as check } from "./commands/check.ts"
+import { register as data } from "./commands/data.ts"
+import { register as devices } from "./commands/devices.ts"
+import { register as doctor } from "./commands/doctor.ts"
+import { register as ls } from "./commands/ls.ts"
+import { register as run } from "./commands/run.ts"
+import { register as show } from "./commands/show.ts"
+import { register as sql } from "./commands/sql.ts"
+import { ExitCode } from "./exit-code.ts"
+import { reportError } from "./report-error.ts"
+
+const program = new Command("exp")
+  .description("Declare, run and honestly compare machine-learning experiments.")
+  .version("0.1.0", "-V, --version", "print the version")
+  .option("--db <path>", "the database file (default: $EXP_DB, else runs.db)")
+  .option("--json", "print results as JSON on stdout")
+  .option("--debug", "print stack traces with errors")
+  .showSuggestionAfterError()
+  .helpCommand("help [command]", "show help for a command")
+  .configureHelp({ showGlobalOptions: true, sortSubcommands: false })
+  .addHelpText(
+    "after",
+    `
+Results go to stdout, progress and diagnostics to stderr.
+Exit codes: 0 ok, 1 some trials failed, 2 usage or specification error, 130 interrupted.
+
+Start with:  exp run snella.vit.ts --quick`,
+  )
+  .exitOverride()
+
+for (const register of [run, check, ls, show, sql, data, devices, doctor]) register(program)
+
+for (const command of program.commands) command.exitOverride().showSuggestionAfterError()
+
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code === "EPIPE") process.exit(0) // the reader of a pipe has gone: `exp ls | head`
+  throw error
+})
+
+try {
+  if (process.argv.length <= 2) program.outputHelp()
+  else await program.parseAsync()
+} catch (error) {
+  if (error instanceof CommanderError) {
+    // Commander has printed its message already; help and version are no errors.
+    process.exitCode = error.exitCode === 0 ? 0 : ExitCode.usage
+  } else {
+    process.exitCode = reportError(error, { debug: program.opts<{ debug?: boolean }>().debug === true })
+  }
+}

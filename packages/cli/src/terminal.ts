@@ -1,0 +1,25 @@
+import { styleText } from "node:util"
+
+/** Colours and styles that `style` knows. */
+export type Style = "red" | "green" | "yellow" | "cyan" | "dim" | "bold"
+
+/** Styled text for stderr or stdout, plain when that stream is no terminal or under NO_COLOR. */
+export function style(format: Style, text: string, stream: NodeJS.WriteStream = process.stderr): string {
+  return styleText(format, text, { stream, validateStream: true })
+}
+
+/**
+ * Text from data, made safe for a terminal: control characters other than newline and tab are shown as `\xNN`, so that
+ * a name in a database can neither move the cursor nor change the title.
+ */
+export function plainText(text: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it is about
+  return text.replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, (c) =>
+    c === "\r" ? "" : `\\x${c.charCodeAt(0).toString(16).padStart(2, "0")}`,
+  )
+}
+
+/** Width of the terminal in columns; 100 where stdout is no terminal. */
+export function terminalWidth(stream: NodeJS.WriteStream = process.stdout): number {
+  return stream.isTTY ? (stream.columns ?? 100) : 100
+}
