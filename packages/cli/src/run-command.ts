@@ -1,0 +1,143 @@
+import { relative } from "node:path"
+import { loadExperiment, type Report, type RunEvent, runExperiment } from "@exp/engine"
+import { plan, pointLabel } from "@exp/spec"
+import { planLine, printPlan, specOptions } from "./check-command.ts"
+import type { RunCommandOptions } from "./commands/run.ts"
+import { summarise } from "./comparison-table.ts"
+import { experimentPath } from "./experiment-path.ts"
+import { duration, number } from "./numbers.ts"
+import { profileOf } from "./plan-options.ts"
+import { ProgressLine } from "./progress-line.ts"
+import { printComparison } from "./print-comparison.ts"
+import { plainText, style } from "./terminal.ts"
+
+/**
+ * Carries an experiment out and prints what came of it.
+ *
+ * @returns the exit code: 0 ok, 1 some trials failed, 130 interrupted
+ * @throws LoadError, SpecError, a store error
+ */
+export async function runCommand(
+  argument: string,
+  options: RunCommandOptions,
+  output: { db: string; json: boolean },
+): Promise<number> {
+  const file = experimentPath(argument)
+  if (options.dryRun === true) {
+    const { experiment } = await loadExperiment(file)
+    const planned = plan(experiment, specOptions(options))
+    if (output.json) {
+      process.stdout.write(`${JSON.stringify({ count: planned.count, tuning: planned.tuning }, null, 2)}\n`)
+    } else {
+      printPlan(planned, relative(process.cwd(), file))
+      process.stdout.write(`dry run: ${planLine(planned)}; nothing was started\n`)
+    }
+    return 0
+  }
+
+  const stop = new AbortController()
+  const kill = new AbortController()
+  const interrupt = () => (stop.signal.aborted ? kill.abort() : stop.abort())
+  process.on("SIGINT", interrupt)
+  process.on("SIGTERM", interrupt)
+  const progress = new ProgressLine(process.stderr, { plain: options.plain === true })
+  try {
+    const report = await runExperiment({
+      file,
+      profile: profileOf(options),
+      arms: options.arm,
+      seeds: options.seeds,
+      set: options.set,
+      db: output.db,
+      workers: options.workers,
+      device: options.device,
+      force: options.force,
+      stale: options.stale,
+      maxFailures: options.maxFailures,
+      onEvent: (event) => show(event, progress),
+      signal: stop.signal,
+      killSignal: kill.signal,
+    })
+    progress.close()
+    if (output.json) process.stdout.write(`${json({ ...report, summary: summarise(report) })}\n`)
+    else finish(report, output.db)
+    return report.exitCode
+  } finally {
+    progress.close()
+    process.off("SIGINT", interrupt)
+    process.off("SIGTERM", interrupt)
+  }
+}
+
+/** JSON in which NaN and infinities are the strings "NaN", "Infinity" and "-Infinity" instead of null. */
+export const json = (value: unknown): string =>
+  JSON.stringify(value, (_, x) => (typeof x === "number" && !Number.isFinite(x) ? String(x) : x), 2)
+
+function show(event: RunEvent, progress: ProgressLine): void {
+  switch (event.type) {
+    case "planned":
+      progress.planned(event)
+      return
+    case "phase-started":
+      progress.phase(event)
+      return
+    case "trial-started":
+      progress.started(event)
+      return
+    case "trial-progress":
+      progress.progress(event)
+      return
+    case "trial-finished":
+    case "trial-reused":
+    case "trial-stopped":
+      progress.ended(event)
+      return
+    case "trial-failed": {
+      progress.ended(event)
+      const { trial, failure } = event
+      const next = event.willRetry ? "it will be tried again" : "it is recorded as failed; the others go on"
+      progress.say(
+        `${style("red", "failed")} ${trial.condition} seed ${trial.seed} (attempt ${event.attempt}): ${failure.message}; ${next}`,
+      )
+      for (const line of failure.lastLines.slice(-3)) progress.say(style("dim", `  ${plainText(line)}`))
+      return
+    }
+    case "selected": {
+      const { selection } = event
+      const best = selection.candidates.find((candidate) => same(candidate.point, selection.chosen))
+      progress.say(
+        `tuned ${selection.condition}: ${pointLabel(selection.chosen)} (${selection.by} ${number(best?.score ?? Number.NaN)}, best of ${selection.candidates.length})${selection.atBorder ? style("yellow", ", at the border of the searched range") : ""}`,
+      )
+      return
+    }
+    case "stage":
+      if (event.state === "computing") progress.say(`stage ${event.stage}: computing once for all trials`)
+      if (event.state === "finished") {
+        progress.say(`stage ${event.stage}: finished in ${duration(event.durationMs ?? 0)}`)
+      }
+      return
+    case "log":
+      if (event.level === "warn" || event.level === "error") {
+        progress.say(`${style(event.level === "warn" ? "yellow" : "red", event.level)} ${plainText(event.line)}`)
+      }
+      return
+    case "interrupting":
+      progress.say(`${event.reason}: saving checkpoints; Ctrl-C again stops at once`)
+      return
+  }
+}
+
+const same = (a: Readonly<Record<string, unknown>>, b: Readonly<Record<string, unknown>>) =>
+  JSON.stringify(a) === JSON.stringify(b)
+
+function finish(report: Report, db: string): void {
+  printComparison(report, summarise(report), process.stdout)
+  const again = relative(process.cwd(), report.file)
+  const option = db === "runs.db" ? "" : ` --db ${db}`
+  const next: string[] = []
+  if (report.status === "interrupted") next.push(`exp run ${again}${option}   continues where it stopped`)
+  if (report.counts.failed > 0) next.push(`exp ls ${report.experiment} --status failed${option}   shows what failed and why`)
+  next.push(`exp show ${report.experiment}${option}   this table again, with the tuning and each seed`)
+  next.push(`exp sql${option} "SELECT * FROM arm_summary WHERE experiment = '${report.experiment}'"`)
+  process.stdout.write(`\nNext:\n${next.map((line) => `  ${line}`).join("\n")}\n`)
+}
