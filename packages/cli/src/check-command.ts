@@ -49,7 +49,9 @@ export function printPlan(planned: Plan, file: string): void {
   const say = (text: string) => process.stdout.write(`${text}\n`)
   say(`${style("bold", experiment.name, process.stdout)}  ${file}`)
   if (experiment.question !== undefined) say(experiment.question)
-  say(`task ${experiment.task.name} v${experiment.task.version}, compares ${planned.compare.join(", ")}: ${planLine(planned)}`)
+  say(
+    `task ${experiment.task.name} v${experiment.task.version}, compares ${planned.compare.join(", ")}: ${planLine(planned)}`,
+  )
   say("")
   say(
     textTable(

@@ -57,7 +57,8 @@ export class ProgressLine {
     this.#trials = event.trials
     this.#ended = 0
     this.#reused = 0
-    if (event.reused > 0) this.say(`${event.phase}: ${event.reused} of ${event.trials} trials are finished already and reused`)
+    if (event.reused > 0)
+      this.say(`${event.phase}: ${event.reused} of ${event.trials} trials are finished already and reused`)
   }
 
   started(event: EventOf<"trial-started">): void {
@@ -127,4 +128,3 @@ export class ProgressLine {
     this.#drawn = false
   }
 }
-

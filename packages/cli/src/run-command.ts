@@ -7,8 +7,8 @@ import { summarise } from "./comparison-table.ts"
 import { experimentPath } from "./experiment-path.ts"
 import { duration, number } from "./numbers.ts"
 import { profileOf } from "./plan-options.ts"
-import { ProgressLine } from "./progress-line.ts"
 import { printComparison } from "./print-comparison.ts"
+import { ProgressLine } from "./progress-line.ts"
 import { plainText, style } from "./terminal.ts"
 
 /**
@@ -136,7 +136,8 @@ function finish(report: Report, db: string): void {
   const option = db === "runs.db" ? "" : ` --db ${db}`
   const next: string[] = []
   if (report.status === "interrupted") next.push(`exp run ${again}${option}   continues where it stopped`)
-  if (report.counts.failed > 0) next.push(`exp ls ${report.experiment} --status failed${option}   shows what failed and why`)
+  if (report.counts.failed > 0)
+    next.push(`exp ls ${report.experiment} --status failed${option}   shows what failed and why`)
   next.push(`exp show ${report.experiment}${option}   this table again, with the tuning and each seed`)
   next.push(`exp sql${option} "SELECT * FROM arm_summary WHERE experiment = '${report.experiment}'"`)
   process.stdout.write(`\nNext:\n${next.map((line) => `  ${line}`).join("\n")}\n`)
