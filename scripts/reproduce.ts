@@ -1,0 +1,74 @@
+/**
+ * Runs experiments in full and writes what came out as text tables under experiments/results/.
+ *
+ *   npm run reproduce                                  all experiments
+ *   npm run reproduce -- snell.vit snella.vit          some of them
+ *   npm run reproduce -- --db results.db --workers 2   where the numbers go, and how many trials run at once
+ *
+ * An interrupted reproduction continues where it stopped: finished trials are in the database and are reused.
+ */
+import { spawn, spawnSync } from "node:child_process"
+import { mkdirSync, readdirSync, writeFileSync } from "node:fs"
+import { cpus } from "node:os"
+import { basename, join } from "node:path"
+import { parseArgs } from "node:util"
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    db: { type: "string", default: "results.db" },
+    workers: { type: "string" },
+    profile: { type: "string" },
+  },
+})
+
+const root = join(import.meta.dirname, "..")
+const program = join(root, "packages", "cli", "bin", "exp.js")
+const folder = join(root, "experiments", "results")
+mkdirSync(folder, { recursive: true })
+
+const all = readdirSync(join(root, "experiments"))
+  .filter((name) => name.endsWith(".ts"))
+  .map((name) => name.slice(0, -3))
+const wanted = positionals.length > 0 ? positionals.map((name) => basename(name, ".ts")) : all
+const unknown = wanted.filter((name) => !all.includes(name))
+if (unknown.length > 0) {
+  process.stderr.write(`There is no experiment ${unknown.join(", ")}. There are: ${all.join(", ")}.\n`)
+  process.exit(2)
+}
+
+const exp = (...args: string[]): string =>
+  spawnSync(process.execPath, [program, ...args, "--db", values.db], { cwd: root, encoding: "utf8" }).stdout
+
+let failures = 0
+for (const name of wanted) {
+  const args = ["run", `${name}.ts`, "--db", values.db, "--plain"]
+  if (values.workers !== undefined) args.push("--workers", values.workers)
+  if (values.profile !== undefined) args.push("--profile", values.profile)
+  const began = Date.now()
+  const child = spawn(process.execPath, [program, ...args], { cwd: root, stdio: ["ignore", "pipe", "inherit"] })
+  let output = ""
+  child.stdout.setEncoding("utf8").on("data", (text: string) => {
+    output += text
+    process.stdout.write(text)
+  })
+  const code = await new Promise<number>((done) => child.once("exit", (c) => done(c ?? 1)))
+  if (code !== 0) failures++
+  const table = output.split("\nNext:")[0]!.trim()
+  const commit = spawnSync("git", ["rev-parse", "--short", "HEAD"], { cwd: root, encoding: "utf8" }).stdout.trim()
+  const suffix = values.profile === undefined ? "" : `.${values.profile}`
+  writeFileSync(
+    join(folder, `${name}${suffix}.txt`),
+    [
+      `exp ${args.join(" ")}`,
+      `commit ${commit}, Node ${process.version}, ${cpus().length} × ${cpus()[0]?.model ?? "unknown"}, ${new Date().toISOString().slice(0, 10)}`,
+      `exit code ${code}, ${Math.round((Date.now() - began) / 1000)} s`,
+      "",
+      table,
+      "",
+      exp("show", name).trim(),
+      "",
+    ].join("\n"),
+  )
+}
+process.exitCode = failures > 0 ? 1 : 0
