@@ -1,5 +1,105 @@
-import type { Report, TrialReport } from "@exp/engine"
+import type { Report } from "@exp/engine"
 import { holm, type MeanInterval, meanInterval, type PairedComparison, pairedComparison } from "@exp/ranking"
+import type { RunListItem, Store } from "@exp/store"
+
+/** A trial of the comparison: one seed of one condition. */
+export interface ComparedTrial {
+  readonly seed: number
+  /** Whether it has finished; its metrics count only then. */
+  readonly finished: boolean
+  readonly failed: boolean
+  readonly stale: boolean
+  readonly milliseconds: number
+  readonly metrics: Readonly<Record<string, number>>
+}
+
+/** What is compared: conditions in the order of the plan, each with its trials. */
+export interface Comparison {
+  readonly experiment: string
+  readonly metric: string
+  readonly goal: "max" | "min"
+  readonly unit: string | undefined
+  /** Label of the condition that the others are compared with. */
+  readonly baseline: string
+  readonly conditions: readonly { readonly label: string; readonly arm: string; readonly trials: readonly ComparedTrial[] }[]
+}
+
+/** Metrics that the table shows beside the compared one. */
+export const costMetrics = ["mem/trainable", "mem/state_bytes"] as const
+
+/** The comparison that a run came to. */
+export function comparisonOfReport(report: Report): Comparison {
+  const { metric, goal, unit } = report.compare[0]!
+  return {
+    experiment: report.experiment,
+    metric,
+    goal,
+    unit,
+    baseline: report.baseline ?? report.conditions[0]!.label,
+    conditions: report.conditions.map(({ label, arm }) => ({
+      label,
+      arm,
+      trials: report.trials
+        .filter((trial) => trial.phase === "compare" && trial.condition === label)
+        .map((trial) => ({
+          seed: trial.seed,
+          finished: trial.status === "completed" || trial.status === "reused",
+          failed: trial.status === "failed",
+          stale: trial.stale,
+          milliseconds: trial.durationMs ?? Number.NaN,
+          metrics: trial.metrics,
+        })),
+    })),
+  }
+}
+
+/** The comparison that a database holds of an experiment, whether it is finished or not. */
+export function comparisonOfStore(store: Store, experiment: string, profile: string, metric?: string): Comparison {
+  const row = store.experiments.get(experiment)!
+  const compared = metric ?? (typeof row.compare === "string" ? (JSON.parse(row.compare) as string[]) : row.compare)[0]!
+  const declared = store.metrics.names().find(({ name }) => name === compared)
+  const members = store.experiments.trials(experiment, profile).filter((member) => member.phase === "compare")
+  const latest = new Map<string, RunListItem>()
+  for (const run of store.queries.runs({
+    experiment,
+    profile,
+    phase: "compare",
+    limit: 1_000_000,
+    metrics: [compared, ...costMetrics],
+  })) {
+    const known = latest.get(run.trialId)
+    if (known === undefined || (known.status !== "completed" && run.status === "completed")) latest.set(run.trialId, run)
+  }
+  const labels = [...new Set(members.map((member) => member.condition))]
+  return {
+    experiment,
+    metric: compared,
+    goal: declared?.goal ?? "max",
+    unit: declared?.unit ?? undefined,
+    baseline: row.baseline !== null && labels.includes(row.baseline) ? row.baseline : labels[0]!,
+    conditions: labels.map((label) => {
+      const own = members.filter((member) => member.condition === label)
+      return {
+        label,
+        arm: own[0]!.arm,
+        trials: own.map((member) => {
+          const run = latest.get(member.trialId)
+          return {
+            seed: run?.seed ?? Number.NaN,
+            finished: run?.status === "completed",
+            failed: run?.status === "failed",
+            stale: false,
+            milliseconds:
+              run === undefined || run.startedAt === null || run.finishedAt === null
+                ? Number.NaN
+                : run.finishedAt - run.startedAt,
+            metrics: run?.metrics ?? {},
+          }
+        }),
+      }
+    }),
+  }
+}
 
 /** One condition of an experiment, summarised over its seeds. */
 export interface ConditionSummary {
@@ -36,54 +136,52 @@ export interface ComparisonSummary {
 /** Significance level of the corrected tests. */
 const level = 0.05
 
-const finished = (trial: TrialReport) => trial.status === "completed" || trial.status === "reused"
-
-const meanOf = (trials: readonly TrialReport[], metric: string): number => {
+const meanOf = (trials: readonly ComparedTrial[], metric: string): number => {
   const values = trials.map((trial) => trial.metrics[metric]).filter((x): x is number => x !== undefined)
   return values.length === 0 ? Number.NaN : values.reduce((sum, x) => sum + x, 0) / values.length
 }
 
+/** A paired comparison over the seeds that both have; undefined below two pairs. */
+function pairedBySeed(ours: ConditionSummary["values"], theirs: ConditionSummary["values"]) {
+  const of = new Map(theirs.map(({ seed, value }) => [seed, value]))
+  const pairs = ours.filter(({ seed }) => of.has(seed))
+  if (pairs.length < 2) return undefined
+  return pairedComparison(
+    pairs.map(({ value }) => value),
+    pairs.map(({ seed }) => of.get(seed)!),
+  )
+}
+
 /**
- * Summarises a report: mean and 95 % interval per condition, differences to the baseline paired by seed with a
+ * Summarises a comparison: mean and 95 % interval per condition, differences to the baseline paired by seed with a
  * Holm-corrected t-test, and a verdict that names a winner only where the data support one.
  */
-export function summarise(report: Report): ComparisonSummary {
-  const { metric, goal, unit } = report.compare[0]!
-  const compared = report.trials.filter((trial) => trial.phase === "compare")
-  const baseline = report.baseline ?? report.conditions[0]!.label
-  const valuesOf = (label: string) =>
-    compared
-      .filter((trial) => trial.condition === label && finished(trial))
+export function summarise(comparison: Comparison): ComparisonSummary {
+  const { metric, goal, unit, baseline } = comparison
+  const plain = comparison.conditions.map(({ label, arm, trials }) => {
+    const done = trials.filter((trial) => trial.finished)
+    const values = done
       .map((trial) => ({ seed: trial.seed, value: trial.metrics[metric] ?? Number.NaN }))
       .filter(({ value }) => Number.isFinite(value))
-  const base = new Map(valuesOf(baseline).map(({ seed, value }) => [seed, value]))
-
-  const rows = report.conditions.map((condition) => {
-    const trials = compared.filter((trial) => trial.condition === condition.label)
-    const done = trials.filter(finished)
-    const values = valuesOf(condition.label)
-    const pairs = condition.label === baseline ? [] : values.filter(({ seed }) => base.has(seed))
-    const paired =
-      pairs.length < 2
-        ? undefined
-        : pairedComparison(
-            pairs.map(({ value }) => value),
-            pairs.map(({ seed }) => base.get(seed)!),
-          )
+    const times = done.map((trial) => trial.milliseconds).filter(Number.isFinite)
     return {
-      label: condition.label,
-      arm: condition.arm,
+      label,
+      arm,
       value: meanInterval(values.map(({ value }) => value)),
       values,
       missing: trials.length - values.length,
-      failed: trials.filter((trial) => trial.status === "failed").length,
+      failed: trials.filter((trial) => trial.failed).length,
       stale: trials.filter((trial) => trial.stale).length,
-      trainable: meanOf(done, "mem/trainable"),
-      stateBytes: meanOf(done, "mem/state_bytes"),
-      milliseconds: done.reduce((sum, trial) => sum + (trial.durationMs ?? Number.NaN), 0) / done.length,
-      paired,
+      trainable: meanOf(done, costMetrics[0]),
+      stateBytes: meanOf(done, costMetrics[1]),
+      milliseconds: times.reduce((sum, x) => sum + x, 0) / times.length,
     }
   })
+  const base = plain.find((row) => row.label === baseline)?.values ?? []
+  const rows = plain.map((row) => ({
+    ...row,
+    paired: row.label === baseline ? undefined : pairedBySeed(row.values, base),
+  }))
   const tested = rows.filter((row) => row.paired !== undefined)
   const corrected = holm(tested.map((row) => row.paired!.pValue))
   const conditions = rows.map((row) => {
@@ -106,16 +204,7 @@ function verdict(
   const sign = goal === "max" ? 1 : -1
   const best = measured.reduce((a, b) => (sign * b.value.mean > sign * a.value.mean ? b : a))
   const others = measured.filter((condition) => condition !== best)
-  const tests = others.map((other) => {
-    const of = new Map(other.values.map(({ seed, value }) => [seed, value]))
-    const pairs = best.values.filter(({ seed }) => of.has(seed))
-    return pairs.length < 2
-      ? undefined
-      : pairedComparison(
-          pairs.map(({ value }) => value),
-          pairs.map(({ seed }) => of.get(seed)!),
-        )
-  })
+  const tests = others.map((other) => pairedBySeed(best.values, other.values))
   const pValues = holm(tests.map((test) => test?.pValue ?? 1))
   const tied = others.filter((_, i) => !(pValues[i]! < level))
   if (tied.length === 0) {

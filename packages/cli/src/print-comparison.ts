@@ -1,14 +1,13 @@
-import type { Report } from "@exp/engine"
 import type { ComparisonSummary } from "./comparison-table.ts"
 import { bytes, duration, inUnit, number, whole } from "./numbers.ts"
 import { type Column, textTable } from "./table.ts"
-import { style, terminalWidth } from "./terminal.ts"
+import { terminalWidth } from "./terminal.ts"
 
 /** p values as people read them. */
 const probability = (p: number): string => (p < 0.001 ? "<0.001" : p.toFixed(3))
 
-/** Prints the table that a run ends with, and what it supports. */
-export function printComparison(report: Report, summary: ComparisonSummary, stream: NodeJS.WriteStream): void {
+/** Prints the table of a comparison, and what it supports. */
+export function printComparison(summary: ComparisonSummary, stream: NodeJS.WriteStream): void {
   const { conditions, metric, unit, baseline } = summary
   const has = (of: (row: (typeof conditions)[number]) => number) => conditions.some((row) => Number.isFinite(of(row)))
   const costs = has((row) => row.trainable)
@@ -41,17 +40,12 @@ export function printComparison(report: Report, summary: ComparisonSummary, stre
       row.corrected === undefined ? "" : probability(row.corrected),
     ]
   })
-  stream.write(`\n${style("bold", report.experiment, stream)}  ${report.db}\n\n`)
   stream.write(`${textTable(columns, rows, terminalWidth(stream))}\n\n${summary.verdict}\n`)
   const stale = conditions.reduce((sum, row) => sum + row.stale, 0)
   if (stale > 0) {
     stream.write(
       `${stale} results were made by other code than today's and may differ now: \`--stale rerun\` runs them again.\n`,
     )
-  }
-  const border = report.selections.filter((selection) => selection.atBorder).map((selection) => selection.condition)
-  if (border.length > 0) {
-    stream.write(`Tuned at the border of its range (a wider search might find better): ${border.join(", ")}.\n`)
   }
 }
 

@@ -3,8 +3,9 @@ import { loadExperiment, type Report, type RunEvent, runExperiment } from "@exp/
 import { plan, pointLabel } from "@exp/spec"
 import { planLine, printPlan, specOptions } from "./check-command.ts"
 import type { RunCommandOptions } from "./commands/run.ts"
-import { summarise } from "./comparison-table.ts"
+import { comparisonOfReport, summarise } from "./comparison-table.ts"
 import { experimentPath } from "./experiment-path.ts"
+import { json } from "./json.ts"
 import { duration, number } from "./numbers.ts"
 import { profileOf } from "./plan-options.ts"
 import { printComparison } from "./print-comparison.ts"
@@ -59,7 +60,7 @@ export async function runCommand(
       killSignal: kill.signal,
     })
     progress.close()
-    if (output.json) process.stdout.write(`${json({ ...report, summary: summarise(report) })}\n`)
+    if (output.json) process.stdout.write(`${json({ ...report, summary: summarise(comparisonOfReport(report)) })}\n`)
     else finish(report, output.db)
     return report.exitCode
   } finally {
@@ -68,10 +69,6 @@ export async function runCommand(
     process.off("SIGTERM", interrupt)
   }
 }
-
-/** JSON in which NaN and infinities are the strings "NaN", "Infinity" and "-Infinity" instead of null. */
-export const json = (value: unknown): string =>
-  JSON.stringify(value, (_, x) => (typeof x === "number" && !Number.isFinite(x) ? String(x) : x), 2)
 
 function show(event: RunEvent, progress: ProgressLine): void {
   switch (event.type) {
@@ -131,7 +128,12 @@ const same = (a: Readonly<Record<string, unknown>>, b: Readonly<Record<string, u
   JSON.stringify(a) === JSON.stringify(b)
 
 function finish(report: Report, db: string): void {
-  printComparison(report, summarise(report), process.stdout)
+  process.stdout.write(`\n${style("bold", report.experiment, process.stdout)}  ${report.db}\n\n`)
+  printComparison(summarise(comparisonOfReport(report)), process.stdout)
+  const border = report.selections.filter((selection) => selection.atBorder).map((selection) => selection.condition)
+  if (border.length > 0) {
+    process.stdout.write(`Tuned at the border of its range (a wider search might find better): ${border.join(", ")}.\n`)
+  }
   const again = relative(process.cwd(), report.file)
   const option = db === "runs.db" ? "" : ` --db ${db}`
   const next: string[] = []
