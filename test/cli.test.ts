@@ -156,7 +156,13 @@ describe("failures", () => {
     expect(stdout).toContain("0 of 2")
     const rows = JSON.parse(
       (
-        await exp(["sql", "SELECT arm, status, count(*) AS n FROM run_overview GROUP BY 1, 2 ORDER BY 1", "--json", "--db", db])
+        await exp([
+          "sql",
+          "SELECT arm, status, count(*) AS n FROM run_overview GROUP BY 1, 2 ORDER BY 1",
+          "--json",
+          "--db",
+          db,
+        ])
       ).stdout,
     )
     expect(rows).toEqual([
@@ -180,7 +186,20 @@ describe("failures", () => {
 describe("Ctrl-C", () => {
   it("checkpoints, marks the run interrupted, exits 130, and the same command continues from there", async () => {
     const db = join(emptyFolder(), "runs.db")
-    const args = ["run", fixture("curve"), "--arm", "good", "--seeds", "1", "--set", "mode=slow", "--set", "steps=60", "--db", db]
+    const args = [
+      "run",
+      fixture("curve"),
+      "--arm",
+      "good",
+      "--seeds",
+      "1",
+      "--set",
+      "mode=slow",
+      "--set",
+      "steps=60",
+      "--db",
+      db,
+    ]
     const running = startExp(args)
     while (!/compare 0\/1|good seed 0/.test(running.stderr())) await new Promise((done) => setTimeout(done, 50))
     await new Promise((done) => setTimeout(done, 1200))
@@ -194,7 +213,10 @@ describe("Ctrl-C", () => {
     const steps = JSON.parse(
       (
         await exp([
-          ...["sql", "SELECT count(*) AS n, count(DISTINCT step) AS steps FROM metrics JOIN metric_names ON id = metric_id"],
+          ...[
+            "sql",
+            "SELECT count(*) AS n, count(DISTINCT step) AS steps FROM metrics JOIN metric_names ON id = metric_id",
+          ],
           ...["--json", "--db", db],
         ])
       ).stdout,

@@ -21,7 +21,11 @@ export interface Comparison {
   readonly unit: string | undefined
   /** Label of the condition that the others are compared with. */
   readonly baseline: string
-  readonly conditions: readonly { readonly label: string; readonly arm: string; readonly trials: readonly ComparedTrial[] }[]
+  readonly conditions: readonly {
+    readonly label: string
+    readonly arm: string
+    readonly trials: readonly ComparedTrial[]
+  }[]
 }
 
 /** Metrics that the table shows beside the compared one. */
@@ -68,7 +72,8 @@ export function comparisonOfStore(store: Store, experiment: string, profile: str
     metrics: [compared, ...costMetrics],
   })) {
     const known = latest.get(run.trialId)
-    if (known === undefined || (known.status !== "completed" && run.status === "completed")) latest.set(run.trialId, run)
+    if (known === undefined || (known.status !== "completed" && run.status === "completed"))
+      latest.set(run.trialId, run)
   }
   const labels = [...new Set(members.map((member) => member.condition))]
   return {

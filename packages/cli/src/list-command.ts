@@ -16,7 +16,8 @@ export function parseSince(text: string, now = Date.now()): number {
     return now - Number(match[1]) * unit
   }
   const time = Date.parse(text)
-  if (Number.isNaN(time)) throw new UsageError(`--since takes 90s, 20m, 2h, 3d, 1w or a date such as 2026-11-01, not ${text}.`)
+  if (Number.isNaN(time))
+    throw new UsageError(`--since takes 90s, 20m, 2h, 3d, 1w or a date such as 2026-11-01, not ${text}.`)
   return time
 }
 
@@ -109,7 +110,8 @@ function listExperiments(store: Store, output: { json: boolean }): void {
 
 function listRuns(store: Store, filter: RunFilter, output: { json: boolean }): void {
   const row = filter.experiment === undefined ? undefined : store.experiments.get(filter.experiment)
-  const compare = row === undefined ? [] : typeof row.compare === "string" ? (JSON.parse(row.compare) as string[]) : row.compare
+  const compare =
+    row === undefined ? [] : typeof row.compare === "string" ? (JSON.parse(row.compare) as string[]) : row.compare
   const runs = store.queries.runs({ ...filter, metrics: compare })
   if (output.json) {
     process.stdout.write(`${json(runs.map(({ id, ...rest }) => ({ runId: id, ...rest })))}\n`)

@@ -51,7 +51,9 @@ function showExperiment(store: Store, name: string, output: { json: boolean }): 
     )
     printComparison(summary, process.stdout)
     say("")
-    const seeds = [...new Set(summary.conditions.flatMap((c) => c.values.map(({ seed }) => seed)))].sort((a, b) => a - b)
+    const seeds = [...new Set(summary.conditions.flatMap((c) => c.values.map(({ seed }) => seed)))].sort(
+      (a, b) => a - b,
+    )
     say(
       textTable(
         [
@@ -108,7 +110,10 @@ function showRun(store: Store, runId: number, output: { json: boolean }): void {
     ["finished", time(run.finishedAt)],
     ["took", run.startedAt === null || run.finishedAt === null ? "–" : duration(run.finishedAt - run.startedAt)],
     ["where", `${run.device ?? "?"} on ${run.host ?? "?"}, process ${run.pid ?? "?"}`],
-    ["code", `${run.codeHash?.slice(0, 12) ?? "?"}, commit ${run.gitCommit?.slice(0, 12) ?? "none"}${run.gitDirty ? " with changes" : ""}`],
+    [
+      "code",
+      `${run.codeHash?.slice(0, 12) ?? "?"}, commit ${run.gitCommit?.slice(0, 12) ?? "none"}${run.gitDirty ? " with changes" : ""}`,
+    ],
   ]
   if (run.error !== null && run.error !== undefined) facts.push(["error", errorText(run.error)])
   say(`run ${runId}`)
@@ -137,5 +142,6 @@ function showRun(store: Store, runId: number, output: { json: boolean }): void {
   for (const artifact of artifacts) {
     say(`artifact ${artifact.name}  ${bytes(artifact.size)}  ${artifact.mediaType}  ${artifact.hash.slice(0, 16)}`)
   }
-  if (lines.length > 0) say(`last log lines\n${lines.map((line) => `  ${line.level.padEnd(6)} ${line.message}`).join("\n")}`)
+  if (lines.length > 0)
+    say(`last log lines\n${lines.map((line) => `  ${line.level.padEnd(6)} ${line.message}`).join("\n")}`)
 }
