@@ -78,9 +78,9 @@ export async function verifyData(names: readonly string[], output: { json: boole
   else if (results.length === 0)
     process.stdout.write("No data set is cached. Fetch one with: exp data get fashion-mnist\n")
   else {
-    for (const { name, state, reason, sha256, path } of results) {
+    for (const { name, state, reason, path } of results) {
       const mark = state === "whole" ? style("green", state, process.stdout) : style("red", state, process.stdout)
-      process.stdout.write(`${name}  ${mark}  ${reason === "" ? sha256 : reason}  ${path}\n`)
+      process.stdout.write(`${name}  ${mark}  ${reason === "" ? "checksums match" : reason}  ${path}\n`)
     }
     if (results.some((result) => result.state === "damaged")) {
       process.stdout.write(
