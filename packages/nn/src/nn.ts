@@ -1,5 +1,6 @@
 export * as adamw from "./adamw.ts"
 export { type AdamWOptions, decayMatrices } from "./adamw.ts"
+export * from "./block.ts"
 export * from "./errors.ts"
 export * as initialise from "./initialisers.ts"
 export * from "./ledger.ts"

@@ -4,19 +4,16 @@
  */
 import { derive, type Key } from "@exp/random"
 import {
-  attention,
   dropPath,
-  gelu,
   type HostTensor,
   type HostTensors,
   layerNorm,
   linear,
-  mergeHeads,
   type Randomness,
-  splitHeads,
   type Tensors,
 } from "@exp/tensor"
 import * as tf from "@tensorflow/tfjs-core"
+import { type BlockHooks, transformerBlock } from "./block.ts"
 import { ones, truncatedNormal, zeros } from "./initialisers.ts"
 
 /** The sizes of a vision transformer. */
@@ -82,22 +79,8 @@ export function linearMaps(config: VitConfig): readonly BlockMap[] {
   ).flat()
 }
 
-/** Places where a method can change the forward pass. Each function must be pure. */
-export interface VitHooks {
-  /**
-   * After each linear map of a block.
-   *
-   * @param name "blocks.0.attention.query", …, see {@link linearMaps}
-   * @param x input of the map, [batch, tokens, in]
-   * @param y its output, bias included, [batch, tokens, out]
-   * @returns the output to use
-   */
-  readonly linear?: (name: string, x: tf.Tensor, y: tf.Tensor) => tf.Tensor
-  /** After fc2 of a block, before the residual sum: [batch, tokens, width]. */
-  readonly afterMlp?: (block: number, z: tf.Tensor) => tf.Tensor
-  /** Last on each residual branch, for stochastic depth: [batch, tokens, width]. */
-  readonly residual?: (block: number, branch: "attention" | "mlp", z: tf.Tensor) => tf.Tensor
-}
+/** Places where a method can change the forward pass; see {@link BlockHooks}. */
+export type VitHooks = BlockHooks
 
 /** Shapes of all parameters by name; without the head when `classes` is 0. */
 export function vitShapes(config: VitConfig): Readonly<Record<string, readonly number[]>> {
@@ -187,32 +170,14 @@ export function vitFeatures(
     if (!tensor) throw new RangeError(`vit: the parameter "${name}" is missing`)
     return tensor
   }
-  const map = (name: string, x: tf.Tensor): tf.Tensor => {
-    const y = linear(x, p(`${name}.weight`), p(`${name}.bias`))
-    return hooks.linear ? hooks.linear(name, x, y) : y
-  }
-  const norm = (name: string, x: tf.Tensor) => layerNorm(x, p(`${name}.scale`), p(`${name}.bias`), epsilon)
-  const residual = (x: tf.Tensor, block: number, branch: "attention" | "mlp", z: tf.Tensor) =>
-    tf.add(x, hooks.residual ? hooks.residual(block, branch, z) : z)
 
   const patches = linear(patchify(images, patchSize), p("patch.weight"), p("patch.bias"))
   // A broadcast sum rather than a tile: its gradient is one sum over the batch.
   const cls = tf.add(tf.zeros([batch, 1, d]), p("cls"))
   let x: tf.Tensor = tf.add(tf.concat([cls, patches], 1), p("positions"))
-  for (let block = 0; block < depth; block++) {
-    const at = `blocks.${block}`
-    const h = norm(`${at}.norm1`, x)
-    const [query, key, value] = (["query", "key", "value"] as const).map((name) =>
-      splitHeads(map(`${at}.attention.${name}`, h), heads),
-    )
-    const mixed = mergeHeads(attention(query!, key!, value!))
-    x = residual(x, block, "attention", map(`${at}.attention.output`, mixed))
-    const hidden = gelu(map(`${at}.mlp.fc1`, norm(`${at}.norm2`, x)))
-    const z = map(`${at}.mlp.fc2`, hidden)
-    x = residual(x, block, "mlp", hooks.afterMlp ? hooks.afterMlp(block, z) : z)
-  }
+  for (let block = 0; block < depth; block++) x = transformerBlock(params, block, x, { heads, epsilon, hooks })
   const first = tf.reshape(tf.slice(x, [0, 0, 0], [batch, 1, d]), [batch, d])
-  return norm("norm", first) as tf.Tensor2D
+  return layerNorm(first, p("norm.scale"), p("norm.bias"), epsilon) as tf.Tensor2D
 }
 
 /**
