@@ -196,13 +196,13 @@ describe("Ctrl-C", () => {
       "--set",
       "mode=slow",
       "--set",
-      "steps=60",
+      "steps=150",
       "--db",
       db,
     ]
     const running = startExp(args)
-    while (!/compare 0\/1|good seed 0/.test(running.stderr())) await new Promise((done) => setTimeout(done, 50))
-    await new Promise((done) => setTimeout(done, 1200))
+    while (!running.stderr().includes("recorded in")) await new Promise((done) => setTimeout(done, 50))
+    await new Promise((done) => setTimeout(done, 3000))
     running.child.kill("SIGINT")
     const stopped = await running.ended
     expect(stopped.code).toBe(130)
@@ -221,7 +221,7 @@ describe("Ctrl-C", () => {
         ])
       ).stdout,
     )
-    expect(steps[0].steps).toBeGreaterThanOrEqual(60)
+    expect(steps[0].steps).toBeGreaterThanOrEqual(150)
   })
 })
 

@@ -146,6 +146,12 @@ const meanOf = (trials: readonly ComparedTrial[], metric: string): number => {
   return values.length === 0 ? Number.NaN : values.reduce((sum, x) => sum + x, 0) / values.length
 }
 
+/** Mean and 95 % interval; all NaN for a condition without a finished trial. */
+const intervalOf = (values: readonly number[]): MeanInterval =>
+  values.length > 0
+    ? meanInterval(values)
+    : { n: 0, mean: Number.NaN, sd: Number.NaN, low: Number.NaN, high: Number.NaN, level: 0.95 }
+
 /** A paired comparison over the seeds that both have; undefined below two pairs. */
 function pairedBySeed(ours: ConditionSummary["values"], theirs: ConditionSummary["values"]) {
   const of = new Map(theirs.map(({ seed, value }) => [seed, value]))
@@ -172,7 +178,7 @@ export function summarise(comparison: Comparison): ComparisonSummary {
     return {
       label,
       arm,
-      value: meanInterval(values.map(({ value }) => value)),
+      value: intervalOf(values.map(({ value }) => value)),
       values,
       missing: trials.length - values.length,
       failed: trials.filter((trial) => trial.failed).length,
