@@ -54,7 +54,8 @@ async function readWhole(entry: CatalogueEntry, path: string): Promise<Canonical
     return file
   } catch (error) {
     if (error instanceof NotCanonical) return error.reason
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined
+    // ENOTDIR: something is in the way of the directory, which the writer will tell
+    if (["ENOENT", "ENOTDIR"].includes((error as NodeJS.ErrnoException).code ?? "")) return undefined
     throw error
   }
 }
