@@ -6,6 +6,7 @@ import { openStore } from "@exp/store"
 import * as Digest from "effect/crypto/Digest"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as References from "effect/References"
 import type { Report, RunEvent } from "./events.ts"
 import * as Journal from "./journal.ts"
 import { Ledger } from "./ledger.ts"
@@ -152,6 +153,8 @@ export async function runExperiment(options: RunOptions): Promise<Report> {
         }
         return current
       }).pipe(
+        // Nobody collects spans here, and those of ten thousand trials take a hundred megabytes.
+        Effect.provideService(References.TracerEnabled, false),
         Effect.provide(Layer.merge(Sqlite.layer({ filename: `${db}-engine` }), Digest.layerWebCrypto)),
         Effect.scoped,
       )
