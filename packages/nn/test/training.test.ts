@@ -91,6 +91,9 @@ function shelf() {
   return { saved, checkpoint }
 }
 
+/** Losses on the first device, to compare the others with. */
+let reference: number[] | undefined
+
 for (const name of ["js", "wasm", "cpu"] as const) {
   const device = await openDevice(name).catch(() => undefined)
   describe.skipIf(!device)(`training on ${name}`, () => {
@@ -108,11 +111,13 @@ for (const name of ["js", "wasm", "cpu"] as const) {
       }
     }
 
-    it("learns", async () => {
+    it("learns, with the same losses as every other device", async () => {
       const { losses, result } = await run({})
       expect(result).toEqual({ finished: steps, resumedFrom: 0 })
       const mean = (xs: number[]) => xs.reduce((a, b) => a + b, 0) / xs.length
       expect(mean(losses.slice(-5))).toBeLessThan(0.75 * mean(losses.slice(0, 5)))
+      reference ??= losses
+      for (const [t, loss] of losses.entries()) expect(Math.abs(loss - reference[t]!), `step ${t}`).toBeLessThan(1e-4)
     })
 
     it("continues bit for bit: 30 steps equal 13 steps, a restart, and 17 steps", async () => {
