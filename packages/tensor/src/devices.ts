@@ -5,6 +5,7 @@ import { loadRuntime } from "./compile/engine.ts"
 import { DeviceUnavailable } from "./errors.ts"
 import { EagerProgram } from "./program.ts"
 import type { Device } from "./step.ts"
+import { borrowKernels, mendKernels } from "./wasm-kernels.ts"
 
 /** Names that {@link openDevice} takes. */
 export type DeviceName = "auto" | "cpu" | "wasm" | "js" | "webgpu" | "cuda"
@@ -52,17 +53,20 @@ function openCpu(): Device {
 async function openJs(): Promise<Device> {
   await import("@tensorflow/tfjs-backend-cpu")
   await initialise("js", "cpu")
+  mendKernels()
   // Its first use prints an advertisement for another package.
   ;(tf.findBackend("cpu") as unknown as { firstUse: boolean }).firstUse = false
   return eagerDevice("js", "cpu", "TensorFlow.js in plain JavaScript, one thread (reference)")
 }
 
 async function openWasm(): Promise<Device> {
-  // Kernels that WebAssembly lacks are tried on no other backend: the plain one is loaded for tests and tables only.
+  await import("@tensorflow/tfjs-backend-cpu")
   const { setThreadsCount } = await import("@tensorflow/tfjs-backend-wasm")
   tf.env().set("WASM_HAS_MULTITHREAD_SUPPORT", false)
   setThreadsCount(1)
   await initialise("wasm", "wasm")
+  mendKernels()
+  borrowKernels()
   return eagerDevice("wasm", "wasm", "TensorFlow.js on WebAssembly SIMD, one thread")
 }
 

@@ -3,6 +3,7 @@
  * stay lazy, transposes move into matrix products, and what does nothing leaves no node.
  */
 import {
+  type Attribute,
   broadcast,
   type ConstantData,
   type ElementType,
@@ -136,7 +137,9 @@ export class Builder {
     // A reshape of a reshape is one reshape; the barrier's reshape (run-time shape) must stay.
     const from = v.node.op === "Reshape" && v.node.inputs[1]!.node.op === "Constant" ? v.node.inputs[0]! : v
     if (sameShape(from.shape, shape)) return from
-    return this.graph.op("Reshape", [from, this.graph.indices(shape)], { shape, dtype: v.dtype })
+    // A 0 in the shape would mean "as in the input".
+    const attributes: Record<string, Attribute> = shape.includes(0) ? { allowzero: int(1) } : {}
+    return this.graph.op("Reshape", [from, this.graph.indices(shape)], { shape, dtype: v.dtype }, attributes)
   }
 
   reshape(h: Handle, shape: readonly number[]): Handle {

@@ -139,11 +139,16 @@ export function registerReductions(): void {
           const others = terms.filter((_, j) => j !== i)
           // Indices of this operand alone were summed away: the gradient is the same along them.
           const known = [...term].filter((c) => out.includes(c) || others.some((t) => t.includes(c)))
-          const partial = tf.einsum(
-            `${[out, ...others].join(",")}->${known.join("")}`,
-            dy,
-            ...x.filter((_, j) => j !== i),
-          )
+          // An index of one operand alone is summed first: TensorFlow.js gets outer products with one wrong.
+          const summed = others.map((t, j) => {
+            const used = (c: string) =>
+              out.includes(c) || term.includes(c) || others.some((other, k) => k !== j && other.includes(c))
+            const operand = x.filter((_, k) => k !== i)[j]!
+            const axes = [...t].flatMap((c, axis) => (used(c) ? [] : [axis]))
+            return { term: [...t].filter(used).join(""), value: axes.length > 0 ? tf.sum(operand, axes) : operand }
+          })
+          const equation = `${[out, ...summed.map((o) => o.term)].join(",")}->${known.join("")}`
+          const partial = tf.einsum(equation, dy, ...summed.map((o) => o.value))
           const shape = [...term].map((c, d) => (known.includes(c) ? operand.shape[d]! : 1))
           return tf.broadcastTo(tf.reshape(partial, shape), operand.shape)
         },

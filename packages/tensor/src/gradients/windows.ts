@@ -1,5 +1,6 @@
 /** Gradients of convolutions, pooling and resizing, through their backward kernels. */
 import * as tf from "@tensorflow/tfjs-core"
+import { resizeMatrix } from "../resize-matrix.ts"
 import { gradient, kernel, unbroadcast } from "./define.ts"
 
 function noDilation(name: string, dilations: number | readonly number[] | undefined): void {
@@ -67,7 +68,22 @@ export function registerWindows(): void {
     filter: () => kernel("Dilation2DBackpropFilter", { x: x!, filter: filter!, dy }, attributes),
   }))
   gradient("ResizeBilinear", ["images"], false, ({ dy, x: [images], attributes }) => ({
-    images: () => kernel("ResizeBilinearGrad", { dy, images: images! }, attributes),
+    images: () => {
+      // Resizing is a matrix along each axis; the gradient applies their transposes. (The kernel of the plain backend
+      // exchanges height and width.)
+      const [n, h, w, c] = images!.shape as [number, number, number, number]
+      const [oh, ow] = [dy.shape[1]!, dy.shape[2]!]
+      const rows = tf.tensor2d(resizeMatrix(h, oh, attributes, false), [oh, h])
+      const columns = tf.tensor2d(resizeMatrix(w, ow, attributes, false), [ow, w])
+      const apply = (x: tf.Tensor, m: tf.Tensor2D) => {
+        const [batch, k, rest] = x.shape as [number, number, number]
+        const flat = tf.reshape(tf.transpose(x, [0, 2, 1]), [batch * rest, k])
+        return tf.transpose(tf.reshape(tf.matMul(flat, m), [batch, rest, m.shape[1]]), [0, 2, 1])
+      }
+      const tall = apply(tf.reshape(dy, [n, oh, ow * c]), rows)
+      const both = apply(tf.reshape(tall, [n * h, ow, c]), columns)
+      return tf.reshape(both, [n, h, w, c])
+    },
   }))
   gradient("ResizeNearestNeighbor", ["images"], false, ({ dy, x: [images], attributes }) => ({
     images: () => kernel("ResizeNearestNeighborGrad", { dy, images: images! }, attributes),

@@ -41,7 +41,7 @@ function log1p(b: Builder, x: Handle): Handle {
   const exact = b.mul(b.unary("Log", u), b.div(x, b.sub(u, one(b))))
   const plain = b.elementwise(
     "Or",
-    [b.elementwise("Equal", [u, one(b)], "bool"), b.unary("IsInf", x, {}, "bool")],
+    [b.elementwise("Equal", [u, one(b)], "bool"), b.unary("IsInf", x, { detect_negative: int(0) }, "bool")],
     "bool",
   )
   return b.where(plain, x, exact)

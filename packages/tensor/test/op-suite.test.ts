@@ -1,0 +1,222 @@
+import { readFileSync, writeFileSync } from "node:fs"
+import * as tf from "@tensorflow/tfjs-core"
+import { describe, expect, it } from "vitest"
+import {
+  type HostTensor,
+  type HostTensors,
+  openDevice,
+  type Step,
+  type Tensors,
+  valueAndGradients,
+} from "../src/tensor.ts"
+import { type OpCase, opCases, real, whole } from "./op-table.ts"
+
+const devices = { js: await openDevice("js"), wasm: await openDevice("wasm"), cpu: await openDevice("cpu") }
+
+const label = (c: OpCase) => (c.note ? `${c.op}: ${c.note}` : c.op)
+const list = (y: tf.Tensor | readonly tf.Tensor[]) => (Array.isArray(y) ? y : [y]) as readonly tf.Tensor[]
+const floats = (c: OpCase) => c.gradients ?? Object.keys(c.inputs).filter((name) => c.inputs[name]!.dtype === "float32")
+
+/** A weighted sum of all outputs, with unequal weights so that errors cannot cancel. */
+function loss(ys: readonly tf.Tensor[]): tf.Tensor {
+  const parts = ys.map((y) => {
+    const weights = tf.tensor(
+      Float32Array.from({ length: y.size }, (_, i) => Math.cos(1 + i * 1.7)),
+      y.shape,
+    )
+    return tf.sum(tf.mul(tf.cast(y, "float32"), weights))
+  })
+  return parts.reduce((a, b) => tf.add(a, b))
+}
+
+/** Outputs, and gradients for the inputs named. */
+function stepOf(c: OpCase, differentiate = true): Step {
+  return (state, batch) => {
+    const ys = list(c.f(batch))
+    const metrics: Record<string, tf.Tensor> = {}
+    ys.forEach((y, i) => {
+      metrics[`y${i}`] = y
+    })
+    const names = differentiate ? floats(c) : []
+    if (names.length > 0) {
+      const params = Object.fromEntries(names.map((name) => [name, batch[name]!]))
+      const { gradients } = valueAndGradients((p: Tensors) => loss(list(c.f({ ...batch, ...p }))), params)
+      for (const name of names) metrics[`d${name}`] = gradients[name] ?? tf.zerosLike(batch[name]!)
+    }
+    return { state, metrics }
+  }
+}
+
+async function run(device: keyof typeof devices, step: Step, inputs: HostTensors): Promise<HostTensors> {
+  const program = devices[device].compile(step)
+  try {
+    program.load({})
+    return await program.run(inputs, { seed: 0, step: 0 })
+  } finally {
+    program.dispose()
+  }
+}
+
+function difference(a: HostTensor, b: HostTensor): number {
+  expect(b.shape).toEqual(a.shape)
+  expect(b.dtype).toBe(a.dtype)
+  let worst = 0
+  for (let i = 0; i < a.data.length; i++) {
+    const [x, y] = [a.data[i]!, b.data[i]!]
+    if (Object.is(x, y) || x === y) continue
+    worst = Math.max(worst, Math.abs(x - y) / Math.max(1, Math.abs(x)) || Number.POSITIVE_INFINITY)
+  }
+  return worst
+}
+
+describe.each(opCases.map((c) => [label(c), c] as const))("%s", (_, c) => {
+  it("has the values and gradients of the reference on every device", async () => {
+    const reference = await run("js", stepOf(c), c.inputs)
+    for (const device of ["wasm", "cpu"] as const) {
+      const got = await run(device, stepOf(c), c.inputs)
+      for (const [name, tensor] of Object.entries(reference))
+        expect(
+          difference(tensor, got[name]!),
+          `${name} on ${device}: ${tensor.data} against ${got[name]!.data}`,
+        ).toBeLessThanOrEqual(c.tolerance ?? 2e-6)
+    }
+  })
+
+  if (floats(c).length > 0)
+    it("has the gradient of finite differences", async () => {
+      const exact = await run("js", stepOf(c), c.inputs)
+      const h = 5e-3
+      const at = async (inputs: HostTensors) => {
+        const out = await run("js", (state, batch) => ({ state, metrics: { l: loss(list(c.f(batch))) } }), inputs)
+        return out["l"]!.data[0]!
+      }
+      for (const name of floats(c)) {
+        const { data, shape } = c.inputs[name]!
+        for (let i = 0; i < data.length; i += Math.max(1, data.length >> 4)) {
+          const moved = (delta: number): HostTensors => {
+            const copy = data.slice() as Float32Array
+            copy[i] = copy[i]! + delta
+            return { ...c.inputs, [name]: { data: copy, shape, dtype: "float32" } }
+          }
+          const slope = ((await at(moved(h))) - (await at(moved(-h)))) / (2 * h)
+          const d = exact[`d${name}`]!.data[i]!
+          expect(Math.abs(d - slope) / Math.max(1, Math.abs(d)), `d${name}[${i}]: ${d} against ${slope}`).toBeLessThan(
+            c.slope ?? 2e-2,
+          )
+        }
+      }
+    })
+})
+
+const special = Float32Array.of(Number.NaN, Infinity, -Infinity, 0, -0, 1e-38, 1e30, -1e30, 1.5, -2.5)
+/** Where devices differ from the reference on special values, by operation. */
+const exceptions: Record<string, readonly number[]> = {
+  sign: [0],
+  step: [0],
+}
+
+describe("special values", () => {
+  const unary: Record<string, (x: tf.Tensor) => tf.Tensor> = {
+    abs: tf.abs,
+    ceil: tf.ceil,
+    clipByValue: (x) => tf.clipByValue(x, -1, 1),
+    exp: tf.exp,
+    floor: tf.floor,
+    isFinite: tf.isFinite,
+    isInf: tf.isInf,
+    isNaN: tf.isNaN,
+    log: tf.log,
+    neg: tf.neg,
+    reciprocal: tf.reciprocal,
+    relu: tf.relu,
+    relu6: tf.relu6,
+    rsqrt: tf.rsqrt,
+    sigmoid: tf.sigmoid,
+    sign: tf.sign,
+    sqrt: tf.sqrt,
+    square: tf.square,
+    step: (x) => tf.step(x),
+    tanh: tf.tanh,
+    erf: tf.erf,
+    log1p: tf.log1p,
+    softplus: tf.softplus,
+    greater: (x) => tf.greater(x, 0),
+    equal: (x) => tf.equal(x, x),
+    where: (x) => tf.where(tf.isNaN(x), tf.zerosLike(x), x),
+    maximum: (x) => tf.maximum(x, 1),
+    minimum: (x) => tf.minimum(x, 1),
+    add: (x) => tf.add(x, 1),
+    div: (x) => tf.div(1, x),
+  }
+  it.each(Object.entries(unary))("%s treats NaN and infinities on cpu as the reference does", async (name, f) => {
+    const step: Step = (state, { x }) => ({ state, metrics: { y: tf.cast(f(x!), "float32") } })
+    const inputs: HostTensors = { x: { data: special, shape: [special.length], dtype: "float32" } }
+    const [a, b] = [await run("js", step, inputs), await run("cpu", step, inputs)]
+    special.forEach((x, i) => {
+      if (exceptions[name]?.includes(i)) return
+      const [p, q] = [a["y"]!.data[i]!, b["y"]!.data[i]!]
+      const close = Object.is(p, q) || p === q || Math.abs(p - q) <= 1e-5 * Math.max(1, Math.abs(p))
+      expect(close, `${name}(${x}): ${p} against ${q}`).toBe(true)
+    })
+  })
+})
+
+describe("empty tensors", () => {
+  const empty: HostTensors = {
+    x: { data: new Float32Array(0), shape: [0, 3], dtype: "float32" },
+    w: real([3, 2]),
+    i: { ...whole([0], 1), data: new Int32Array(0) },
+  }
+  const cases: Record<string, (t: Tensors) => tf.Tensor> = {
+    relu: ({ x }) => tf.relu(x!),
+    add: ({ x }) => tf.add(x!, 1),
+    sum: ({ x }) => tf.sum(x!),
+    "sum of axis 0": ({ x }) => tf.sum(x!, 0),
+    "sum of axis 1": ({ x }) => tf.sum(x!, 1),
+    concat: ({ x, w }) => tf.concat([x!, tf.transpose(w!)], 0),
+    reshape: ({ x }) => tf.reshape(x!, [3, 0]),
+    matMul: ({ x, w }) => tf.matMul(x!, w!),
+    gather: ({ w, i }) => tf.gather(w!, i as tf.Tensor1D),
+    transpose: ({ x }) => tf.transpose(x!),
+    slice: ({ w }) => tf.slice(w!, [1, 0], [0, 2]),
+  }
+  it.each(Object.entries(cases))("%s", async (_, f) => {
+    const step: Step = (state, batch) => ({ state, metrics: { y: f(batch) } })
+    const [a, b] = [await run("js", step, empty), await run("cpu", step, empty)]
+    expect(difference(a["y"]!, b["y"]!)).toBe(0)
+  })
+})
+
+it("OPS.md lists every operation with its tolerance", () => {
+  const rows = new Map<string, { notes: string[]; tolerance: number; gradient: boolean }>()
+  for (const c of opCases) {
+    const row = rows.get(c.op) ?? { notes: [], tolerance: 0, gradient: false }
+    if (c.note) row.notes.push(c.note)
+    row.tolerance = Math.max(row.tolerance, c.tolerance ?? 2e-6)
+    row.gradient ||= floats(c).length > 0
+    rows.set(c.op, row)
+  }
+  const lines = [...rows.entries()]
+    .sort(([a], [b]) => a.localeCompare(b, "en"))
+    .map(
+      ([op, r]) =>
+        `| ${op} | yes | yes | yes | ${r.gradient ? "yes" : "–"} | ${r.tolerance.toExponential(0)} | ${r.notes.join("; ")} |`,
+    )
+  const text = `# Operations
+
+Generated and held by \`test/op-suite.test.ts\` (\`UPDATE_OPS=1 npx vitest run packages/tensor/test/op-suite.test.ts\` rewrites it).
+Each is run, value and gradient, on \`js\` (the reference), \`wasm\` and \`cpu\` (compiled). Tolerance: largest difference to the
+reference, relative to max(1, |value|). Gradients are also held against central differences.
+
+Differences that are known: sign(NaN) is 0 on \`js\` and not on \`cpu\`, step(NaN) is NaN on \`js\` and 0 on \`cpu\`; casts of NaN and
+infinities to int32, the order of NaN in topk and argMax, and max over NaN are undefined. On \`cpu\` a product with the literal
+constant 0 is 0 even where the other factor is not finite.
+
+| operation | js | wasm | cpu | gradient | tolerance | tried with |
+|---|---|---|---|---|---|---|
+${lines.join("\n")}
+`
+  const file = new URL("../OPS.md", import.meta.url)
+  if (process.env["UPDATE_OPS"]) writeFileSync(file, text)
+  expect(readFileSync(file, "utf8")).toBe(text)
+})
