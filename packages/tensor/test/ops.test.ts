@@ -275,7 +275,6 @@ describe.each(backends)("operations on %s", (_, backend) => {
       ExpPairwiseDistance: () => [{ a: random("a", 2, 5, 4), b: random("b", 2, 6, 4) }, {}],
       ExpScatterRows: () => [{ x: random("x", 5, 3), indices: tf.tensor1d([2, 0, 2, 3, 2], "int32") }, { rows: 4 }],
       ExpQuantile: () => [{ x: random("x", 9, 9), lower: tf.scalar(33, "int32"), fraction: tf.scalar(0.25) }, {}],
-      ExpScatterRows: () => [{ x: random("x", 4, 3), indices: tf.tensor1d([0, 2, 0, 1], "int32") }, { rows: 3 }],
     }
     await on(backend, () => {
       for (const [name, kernel] of fusedKernels) {
