@@ -12,5 +12,7 @@ const report = await runExperiment({
   },
 })
 signals.dispose()
-process.stdout.write(`${JSON.stringify({ type: "report", status: report.status, counts: report.counts })}\n`)
+process.stdout.write(
+  `${JSON.stringify({ type: "report", status: report.status, counts: report.counts, peakBytes: process.resourceUsage().maxRSS * 1024 })}\n`,
+)
 process.exitCode = report.exitCode

@@ -22,11 +22,8 @@ export type JobEnd =
   | { readonly type: "failed"; readonly runId: string; readonly failure: Failure }
 
 export interface PoolOptions {
-  readonly size: number
   readonly file: string
   readonly db: string
-  /** Resident memory in bytes at which a worker is stopped. */
-  readonly memoryLimit: number
   readonly onLine: (line: OutputLine) => void
   /** Extra variables for the workers. */
   readonly environment?: Readonly<Record<string, string>>
@@ -56,19 +53,18 @@ export class Worker {
   /** The process is gone. */
   readonly gone: Promise<void>
   readonly #child: ChildProcess
-  readonly #options: PoolOptions
   #lines = new LastLines()
   #job:
     | { readonly job: Job; readonly onMessage: (message: JobMessage) => void; readonly end: (end: JobEnd) => void }
     | undefined
   #stopping: StopReason | undefined
-  #overMemory: number | undefined
+  #overMemory: { readonly used: number; readonly limit: number } | undefined
   #timers: NodeJS.Timeout[] = []
   #alive = true
+  #isReady = false
 
   constructor(index: number, options: PoolOptions) {
     this.index = index
-    this.#options = options
     // A process group of its own: Ctrl-C in the terminal reaches the coordinator alone, and a kill reaches whatever the
     // trial has started. The coordinator's identity in the arguments lets whoever takes over recognise an orphan.
     const child = fork(workerEntry, [formatIdentity(thisProcess()), options.db, options.file], {
@@ -111,6 +107,7 @@ export class Worker {
     child.on("message", (message: FromWorker) => {
       if (message.type === "ready") {
         clearTimeout(late)
+        this.#isReady = true
         return resolveReady()
       }
       if (message.type === "unusable") {
@@ -201,6 +198,8 @@ export class Worker {
   /** Lets an idle worker end by itself; kills one that does not. */
   async dismiss(): Promise<void> {
     if (!this.#alive) return
+    // One that is still loading would first have to finish that.
+    if (!this.#isReady) this.kill()
     this.#send({ type: "exit" })
     const timer = setTimeout(() => this.kill(), 2_000)
     await this.gone
@@ -208,11 +207,11 @@ export class Worker {
   }
 
   /** Stops the process when it holds more memory than it may. */
-  checkMemory(): void {
+  checkMemory(limit: number): void {
     if (!this.#alive || this.#job === undefined) return
     const used = residentMemory(this.pid)
-    if (used === undefined || used <= this.#options.memoryLimit) return
-    this.#overMemory = used
+    if (used === undefined || used <= limit) return
+    this.#overMemory = { used, limit }
     this.kill()
   }
 
@@ -244,7 +243,7 @@ export class Worker {
     if (this.#overMemory !== undefined) {
       return {
         kind: "OutOfMemory",
-        message: `the worker held ${megabytes(this.#overMemory)}, over its limit of ${megabytes(this.#options.memoryLimit)}, and was stopped; use fewer workers, a smaller batch or a higher memory limit`,
+        message: `the worker held ${megabytes(this.#overMemory.used)}, over its limit of ${megabytes(this.#overMemory.limit)}, and was stopped; use fewer workers, a smaller batch or a higher memory limit`,
         lastLines,
         ...how,
         retriable: false,
@@ -270,26 +269,33 @@ export class WorkerPool {
   readonly #workers = new Set<Worker>()
   readonly #idle: Worker[] = []
   readonly #waiting: { readonly rank: number; readonly give: (slot: number) => void }[] = []
-  readonly #slots: number[]
+  readonly #slots: number[] = []
   readonly #guard: NodeJS.Timeout
+  #memoryLimit = Number.POSITIVE_INFINITY
   #closed = false
 
+  /** A pool without slots; {@link open} gives it some. */
   constructor(options: PoolOptions) {
     this.#options = options
-    this.#slots = Array.from({ length: options.size }, (_, i) => i).reverse()
     this.#guard = setInterval(() => {
-      for (const worker of this.#workers) worker.checkMemory()
+      for (const worker of this.#workers) worker.checkMemory(this.#memoryLimit)
     }, 250)
     this.#guard.unref()
   }
 
-  get size(): number {
-    return this.#options.size
+  /** Starts a worker ahead of the first trial, so that both processes load the experiment at the same time. */
+  warm(): void {
+    if (this.#workers.size === 0) this.#idle.push(this.#spawn(0))
   }
 
-  /** Starts workers ahead of the first trial. */
-  warm(count: number): void {
-    while (this.#idle.length < Math.min(count, this.#options.size)) this.#idle.push(this.#spawn(this.#idle.length))
+  /**
+   * Lets so many trials run at the same time, each in a worker of its own.
+   *
+   * @param memoryLimit resident memory in bytes at which a worker is stopped
+   */
+  open(size: number, memoryLimit: number): void {
+    this.#memoryLimit = memoryLimit
+    for (let slot = size - 1; slot >= 0; slot--) this.#slots.push(slot)
   }
 
   #spawn(index: number): Worker {

@@ -1,8 +1,8 @@
-import { createHash } from "node:crypto"
+import { existsSync } from "node:fs"
 import { availableParallelism, freemem, totalmem } from "node:os"
 import { resolve } from "node:path"
-import { canonicalJson, plan as planExperiment } from "@exp/spec"
-import { openStore } from "@exp/store"
+import { canonicalJson, contentHash, type Plan, plan as planExperiment } from "@exp/spec"
+import { openStore, type Store } from "@exp/store"
 import * as Digest from "effect/crypto/Digest"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -14,7 +14,7 @@ import { loadExperiment } from "./load.ts"
 import type { RunOptions } from "./options.ts"
 import { WorkerPool } from "./pool.ts"
 import { formatIdentity, liveness, thisProcess } from "./process-identity.ts"
-import { collectProvenance } from "./provenance.ts"
+import { collectProvenance, type Provenance } from "./provenance.ts"
 import { Session } from "./session.ts"
 import * as Sqlite from "./sqlite-client.ts"
 import * as Workflows from "./workflows.ts"
@@ -38,31 +38,41 @@ export function defaultWorkers(device: string): number {
  */
 export async function runExperiment(options: RunOptions): Promise<Report> {
   const db = resolve(options.db ?? "runs.db")
-  const tell = (event: RunEvent): void => {
-    try {
-      options.onEvent?.(event)
-    } catch (error) {
-      // An observer that fails must not take the experiment with it.
-      queueMicrotask(() => {
-        throw error
-      })
-    }
-  }
-  const { file, experiment } = await loadExperiment(options.file)
-  const plan = planExperiment(experiment, {
-    ...(options.profile === undefined ? {} : { profile: options.profile }),
-    ...(options.arms === undefined ? {} : { arms: options.arms }),
-    ...(options.seeds === undefined ? {} : { seeds: options.seeds }),
-    ...(options.set === undefined ? {} : { set: options.set }),
-  })
-  const device = options.device ?? plan.policy.device ?? "auto"
-  const trials = plan.count.tune + plan.count.compare
-  const workers = Math.max(1, Math.min(options.workers ?? defaultWorkers(device), Math.max(1, trials)))
-  const provenance = await collectProvenance(file, device)
-  const owner = formatIdentity(thisProcess())
-
-  const store = openStore(db, { mode: "write" })
+  let session: Session | undefined
+  const pool = new WorkerPool({ file: resolve(options.file), db, onLine: (line) => session?.output(line) })
+  const kill = () => pool.killAll()
+  options.killSignal?.addEventListener("abort", kill)
+  let store: Store | undefined
   try {
+    // The first worker loads the experiment while this process does.
+    if (existsSync(options.file)) pool.warm()
+    const { file, experiment } = await loadExperiment(options.file)
+    const plan = planExperiment(experiment, {
+      ...(options.profile === undefined ? {} : { profile: options.profile }),
+      ...(options.arms === undefined ? {} : { arms: options.arms }),
+      ...(options.seeds === undefined ? {} : { seeds: options.seeds }),
+      ...(options.set === undefined ? {} : { set: options.set }),
+    })
+    const device = options.device ?? plan.policy.device ?? "auto"
+    const trials = plan.count.tune + plan.count.compare
+    const workers = Math.max(1, Math.min(options.workers ?? defaultWorkers(device), trials))
+    pool.open(workers, options.memoryLimit ?? defaultMemoryLimit(workers))
+    const provenance = await collectProvenance(file, device)
+    const owner = formatIdentity(thisProcess())
+    const tell = (event: RunEvent): void => {
+      try {
+        options.onEvent?.(event)
+      } catch (error) {
+        // An observer that fails must not take the experiment with it.
+        process.emitWarning(
+          `an observer of the experiment failed: ${error instanceof Error ? error.message : String(error)}`,
+        )
+      }
+    }
+    store = openStore(db, {
+      mode: "write",
+      onWarning: (line) => tell({ type: "log", level: "warn", source: "engine", line }),
+    })
     const ledger = new Ledger(store, {
       plan,
       file,
@@ -72,56 +82,19 @@ export async function runExperiment(options: RunOptions): Promise<Report> {
       force: options.force ?? false,
       rerunStale: options.stale === "rerun",
     })
-    const fingerprint = createHash("sha256")
-      .update(
-        canonicalJson({
-          database: ledger.identity,
-          tuning: plan.tuning.map((trial) => trial.id),
-          conditions: plan.conditions.map((condition) => condition.label),
-          seeds: plan.seeds,
-          code: provenance.code.hash,
-          force: options.force ?? false,
-          stale: options.stale ?? "use",
-          // The very config of every compared trial, where it does not hang on the tuning.
-          compared: plan.tuning.length === 0 ? plan.compared().map((trial) => trial.id) : null,
-          set: options.set ?? {},
-          profile: options.profile ?? null,
-        }),
-      )
-      .digest("hex")
-
-    let session: Session | undefined
-    const pool = new WorkerPool({
-      size: workers,
-      file,
-      db,
-      memoryLimit: options.memoryLimit ?? Math.max(2 ** 30, (0.9 * Math.max(totalmem() / 2, freemem())) / workers),
-      onLine: (line) => session?.output(line),
-    })
-    const kill = () => pool.killAll()
-    options.killSignal?.addEventListener("abort", kill)
-    try {
-      const open = Journal.openInvocation({
-        experiment: experiment.name,
-        fingerprint,
-        owner,
-        floor: ledger.lastRun,
-        isGone: (other) => liveness(other) === "dead",
-      })
-      const program = Effect.gen(function* () {
-        const invocation = yield* open
-        ledger.floor = invocation.floor
-        const current = new Session({
-          plan,
-          ledger,
-          pool,
-          device,
-          file,
-          db,
-          maxFailures: options.maxFailures ?? Number.POSITIVE_INFINITY,
-          onEvent: tell,
+    const current = await Effect.runPromise(
+      Effect.gen(function* () {
+        const invocation = yield* Journal.openInvocation({
+          experiment: experiment.name,
+          fingerprint: fingerprint(options, plan, ledger, provenance),
+          owner,
+          floor: ledger.lastRun,
+          isGone: (other) => liveness(other) === "dead",
         })
-        session = current
+        ledger.floor = invocation.floor
+        const maxFailures = options.maxFailures ?? Number.POSITIVE_INFINITY
+        const made = new Session({ plan, ledger, pool, device, file, db, maxFailures, onEvent: tell })
+        session = made
         tell({
           type: "planned",
           experiment: experiment.name,
@@ -133,44 +106,63 @@ export async function runExperiment(options: RunOptions): Promise<Report> {
           device,
           db,
         })
-        const onAbort = () => current.interrupt("interrupted")
-        if (options.signal?.aborted) onAbort()
+        const onAbort = () => made.interrupt("interrupted")
         options.signal?.addEventListener("abort", onAbort)
+        if (options.signal?.aborted) onAbort()
         try {
           yield* Effect.raceFirst(
             Workflows.ExperimentWorkflow.execute({ invocation: invocation.id }).pipe(
               Effect.provide(Workflows.layer.pipe(Layer.provideMerge(Journal.layer))),
-              Effect.provideService(Workflows.CurrentCoordinator, current),
+              Effect.provideService(Workflows.CurrentCoordinator, made),
               Effect.scoped,
             ),
-            Effect.promise(() => current.halted),
+            Effect.promise(() => made.halted),
           )
           // An interrupted invocation stays open: the same command will take it up.
-          if (current.haltReason !== "interrupt") yield* Journal.closeInvocation(invocation.id)
+          if (made.haltReason !== "interrupt") yield* Journal.closeInvocation(invocation.id)
         } finally {
           options.signal?.removeEventListener("abort", onAbort)
-          current.dispose()
+          made.dispose()
         }
-        return current
+        return made
       }).pipe(
-        // Nobody collects spans here, and those of ten thousand trials take a hundred megabytes.
+        // Nobody collects spans here, and those of ten thousand trials take their memory.
         Effect.provideService(References.TracerEnabled, false),
         Effect.provide(Layer.merge(Sqlite.layer({ filename: `${db}-engine` }), Digest.layerWebCrypto)),
         Effect.scoped,
-      )
-
-      const finished = await Effect.runPromise(program)
-      await pool.close()
-      ledger.flush()
-      const report = finished.report()
-      tell({ type: "finished", report })
-      return report
-    } finally {
-      options.killSignal?.removeEventListener("abort", kill)
-      pool.killAll()
-      await pool.close()
-    }
+      ),
+    )
+    await pool.close()
+    ledger.flush()
+    const report = current.report()
+    tell({ type: "finished", report })
+    return report
   } finally {
-    store.close()
+    options.killSignal?.removeEventListener("abort", kill)
+    pool.killAll()
+    await pool.close()
+    store?.close()
   }
 }
+
+/** Each worker's share of nine tenths of the memory, but a gigabyte at least. */
+const defaultMemoryLimit = (workers: number): number =>
+  Math.max(2 ** 30, (0.9 * Math.max(totalmem() / 2, freemem())) / workers)
+
+/** Hash of everything that makes two commands the same one. */
+const fingerprint = (options: RunOptions, plan: Plan, ledger: Ledger, provenance: Provenance): string =>
+  contentHash(
+    canonicalJson({
+      database: ledger.identity,
+      tuning: plan.tuning.map((trial) => trial.id),
+      // The very configs of the compared trials, where they do not hang on the tuning.
+      compared: plan.tuning.length === 0 ? plan.compared().map((trial) => trial.id) : null,
+      conditions: plan.conditions.map((condition) => condition.label),
+      seeds: plan.seeds,
+      code: provenance.code.hash,
+      force: options.force ?? false,
+      stale: options.stale ?? "use",
+      set: options.set ?? {},
+      profile: options.profile ?? null,
+    }),
+  )

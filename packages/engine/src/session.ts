@@ -73,7 +73,7 @@ export class Session implements Coordinator {
           })
         }
       }, ms)
-      timer.unref()
+      // These keep the process alive while it waits for nothing but another coordinator.
       this.#timers.push(timer)
     }
     every(watchIntervalMs, () => this.#watch())

@@ -53,7 +53,9 @@ const asFailure = (cause: unknown): Omit<Failure, "lastLines"> => {
   }
 }
 
-let store: Store
+let opened: Store | undefined
+/** Opened with the first job: a worker that was started too early leaves no database behind. */
+const theStore = (): Store => (opened ??= openStore(db, { mode: "write" }))
 let loaded: LoadedExperiment
 let current: RunningTrial | undefined
 
@@ -68,7 +70,15 @@ async function run(job: Job): Promise<void> {
   }
   const { task } = loaded.experiment
   const begun = performance.now()
-  const trial = new RunningTrial(store, task, job, send)
+  let store: Store
+  let trial: RunningTrial
+  try {
+    store = theStore()
+    trial = new RunningTrial(store, task, job, send)
+  } catch (cause) {
+    send({ type: "failed", runId: job.runId, failure: asFailure(cause) })
+    return
+  }
   current = trial
   let end: FromWorker
   try {
@@ -146,7 +156,6 @@ const parent = parseIdentity(owner)?.pid ?? process.ppid
 if (process.ppid !== parent) process.exit(129)
 watchParent(parent)
 try {
-  store = openStore(db, { mode: "write" })
   loaded = await loadExperiment(file)
   send({ type: "ready" })
 } catch (cause) {
