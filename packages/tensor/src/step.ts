@@ -47,6 +47,43 @@ export interface StepTime {
   readonly step: number
 }
 
+/** Work and traffic of one kind of operator. */
+export interface OperatorCost {
+  readonly count: number
+  readonly flops: number
+  readonly bytes: number
+}
+
+/** What one run of a step costs, read off its graph: exact and the same on every machine. */
+export interface StepCost {
+  /** Operators, without inputs and constants. */
+  readonly nodes: number
+  /** Floating-point operations: a product of matrices counts 2·m·n·k, every other operator its elements. */
+  readonly flops: number
+  /** Bytes read and written by all operators; views are free. */
+  readonly bytes: number
+  /** Largest sum of intermediate results and new state that is alive at once, in the order of the trace. */
+  readonly peakBytes: number
+  /** The state, which lives between steps. */
+  readonly stateBytes: number
+  /** The part of the state that the step replaces: what it trains, and its optimiser's memory. */
+  readonly updatedBytes: number
+  /** The batch and the random numbers of one step. */
+  readonly inputBytes: number
+  /** Tables inside the graph. */
+  readonly constantBytes: number
+  readonly operators: Readonly<Record<string, OperatorCost>>
+}
+
+/** A compiled step. */
+export interface ProgramGraph {
+  /** Equal hashes are equal computations. */
+  readonly hash: string
+  /** An ONNX model, opset 21; opens in Netron. */
+  readonly onnx: Uint8Array
+  readonly cost: StepCost
+}
+
 /** A step made ready for one device, which owns its state between calls. */
 export interface Program {
   /** Name of the device that runs it. */
@@ -62,6 +99,8 @@ export interface Program {
   runMany(batches: readonly HostTensors[], at: StepTime): Promise<readonly HostTensors[]>
   /** A copy of the state. */
   state(): Promise<HostTensors>
+  /** The compiled graph of the step for the shapes of the last run; absent on devices that run eagerly. */
+  graph?(): ProgramGraph | undefined
   /** Frees tensors and native memory. The program cannot be used afterwards. */
   dispose(): void
 }

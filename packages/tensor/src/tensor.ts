@@ -1,4 +1,7 @@
-export { type DeviceName, openDevice } from "./devices.ts"
+export { traceCost } from "./compile/cost.ts"
+export { type OperatorTime, profileStep } from "./compile/profile.ts"
+export type { Shapes } from "./compile/trace-step.ts"
+export { type DeviceName, type DeviceReport, describeDevices, openDevice } from "./devices.ts"
 export { type Distribution, draw } from "./draws.ts"
 export * from "./errors.ts"
 export * from "./ops/ops.ts"
@@ -20,9 +23,12 @@ export type {
   HostTensor,
   HostTensors,
   HostType,
+  OperatorCost,
   Program,
+  ProgramGraph,
   Randomness,
   Step,
+  StepCost,
   StepTime,
   Tensors,
 } from "./step.ts"

@@ -2,8 +2,9 @@
 import { draw } from "../draws.ts"
 import { ProgramNotReady } from "../errors.ts"
 import { checkHostTensor, describeShape } from "../program.ts"
-import type { CompileOptions, HostTensor, HostTensors, Program, Step, StepTime } from "../step.ts"
-import { fromNative, type NativeTensor, openSession, type Session, toNative } from "./engine.ts"
+import type { CompileOptions, HostTensor, HostTensors, Program, ProgramGraph, Step, StepTime } from "../step.ts"
+import { costOf } from "./cost.ts"
+import { fromNative, modelHash, type NativeTensor, openSession, type Session, toNative } from "./engine.ts"
 import { size } from "./graph.ts"
 import { manySteps, oneStep, type StepModel } from "./model.ts"
 import { type TracedStep, traceStep } from "./trace-step.ts"
@@ -93,6 +94,13 @@ export class CompiledProgram implements Program {
       out[name] = { data: data.slice(), shape: [...shape], dtype }
     }
     return out
+  }
+
+  graph(): ProgramGraph | undefined {
+    const compiled = [...this.#compiled.values()].at(-1)
+    if (!compiled) return undefined
+    const { bytes } = compiled.one.model
+    return { hash: modelHash(bytes), onnx: bytes, cost: costOf(compiled.step) }
   }
 
   dispose(): void {

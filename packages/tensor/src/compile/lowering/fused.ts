@@ -45,6 +45,16 @@ function quantile({ b, x }: Call): Handle | undefined {
   const fromAbove = n - lower
   const largest = fromAbove <= fromBelow
   const k = largest ? fromAbove : fromBelow
+  // Selecting k values is linear; sorting them is not. So: select the shorter side unsorted, then its two inner ends.
+  const side = topK(b, h, k, largest, false)
+  if (!both) return b.reduce(largest ? "ReduceMin" : "ReduceMax", side, [0], false)
+  const inner = topK(b, side, 2, !largest, true)
+  const pick = (i: number) => b.reshape(b.slice(inner, [i], [i + 1]), [])
+  const [a, next] = largest ? [pick(0), pick(1)] : [pick(1), pick(0)]
+  return b.add(a, b.mul(b.sub(next, a), x("fraction")))
+}
+
+function topK(b: Builder, h: Handle, k: number, largest: boolean, sorted: boolean): Handle {
   const [values] = b.graph.apply(
     "TopK",
     [b.full(h), b.graph.indices([k])],
@@ -52,14 +62,9 @@ function quantile({ b, x }: Call): Handle | undefined {
       { shape: [k], dtype: "float32" },
       { shape: [k], dtype: "int64" },
     ],
-    { axis: int(0), largest: int(largest ? 1 : 0), sorted: int(1) },
+    { axis: int(0), largest: int(largest ? 1 : 0), sorted: int(sorted ? 1 : 0) },
   )
-  const sorted: Handle = { value: values!, shape: [k] }
-  const pick = (i: number) => b.reshape(b.slice(sorted, [i], [i + 1]), [])
-  const a = pick(largest ? k - 1 : lower)
-  if (!both) return a
-  const next = pick(largest ? k - 2 : lower + 1)
-  return b.add(a, b.mul(b.sub(next, a), x("fraction")))
+  return { value: values!, shape: [k] }
 }
 
 /** A lowering that may decline, in which case the kernel's composite is traced. */
