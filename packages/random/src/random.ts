@@ -81,6 +81,75 @@ export function derive(parent: Key, ...path: ReadonlyArray<string | number>): Ke
   return k
 }
 
+/**
+ * Consecutive Threefry-2x32-20 blocks: the counters (c, 0), (c + 1, 0), … under one key, two words each, over
+ * `out[from … to)`. The rounds of {@link threefry2x32} written out, which is five times as fast.
+ */
+function fillBlocks(key0: number, key1: number, c: number, out: Uint32Array, from: number, to: number): void {
+  // As signed words throughout, so that the loop stays in 32-bit arithmetic.
+  const k0 = key0 | 0
+  const k1 = key1 | 0
+  const k2 = k0 ^ k1 ^ parity
+  let counter = c | 0
+  for (let at = from; at + 1 < to; at += 2) {
+    let x0 = (counter + k0) | 0
+    let x1 = k1
+    counter = (counter + 1) | 0
+    x0 = (x0 + x1) | 0
+    x1 = ((x1 << 13) | (x1 >>> 19)) ^ x0
+    x0 = (x0 + x1) | 0
+    x1 = ((x1 << 15) | (x1 >>> 17)) ^ x0
+    x0 = (x0 + x1) | 0
+    x1 = ((x1 << 26) | (x1 >>> 6)) ^ x0
+    x0 = (x0 + x1) | 0
+    x1 = ((x1 << 6) | (x1 >>> 26)) ^ x0
+    x0 = (x0 + k1) | 0
+    x1 = (x1 + k2 + 1) | 0
+    x0 = (x0 + x1) | 0
+    x1 = ((x1 << 17) | (x1 >>> 15)) ^ x0
+    x0 = (x0 + x1) | 0
+    x1 = ((x1 << 29) | (x1 >>> 3)) ^ x0
+    x0 = (x0 + x1) | 0
+    x1 = ((x1 << 16) | (x1 >>> 16)) ^ x0
+    x0 = (x0 + x1) | 0
+    x1 = ((x1 << 24) | (x1 >>> 8)) ^ x0
+    x0 = (x0 + k2) | 0
+    x1 = (x1 + k0 + 2) | 0
+    x0 = (x0 + x1) | 0
+    x1 = ((x1 << 13) | (x1 >>> 19)) ^ x0
+    x0 = (x0 + x1) | 0
+    x1 = ((x1 << 15) | (x1 >>> 17)) ^ x0
+    x0 = (x0 + x1) | 0
+    x1 = ((x1 << 26) | (x1 >>> 6)) ^ x0
+    x0 = (x0 + x1) | 0
+    x1 = ((x1 << 6) | (x1 >>> 26)) ^ x0
+    x0 = (x0 + k0) | 0
+    x1 = (x1 + k1 + 3) | 0
+    x0 = (x0 + x1) | 0
+    x1 = ((x1 << 17) | (x1 >>> 15)) ^ x0
+    x0 = (x0 + x1) | 0
+    x1 = ((x1 << 29) | (x1 >>> 3)) ^ x0
+    x0 = (x0 + x1) | 0
+    x1 = ((x1 << 16) | (x1 >>> 16)) ^ x0
+    x0 = (x0 + x1) | 0
+    x1 = ((x1 << 24) | (x1 >>> 8)) ^ x0
+    x0 = (x0 + k1) | 0
+    x1 = (x1 + k2 + 4) | 0
+    x0 = (x0 + x1) | 0
+    x1 = ((x1 << 13) | (x1 >>> 19)) ^ x0
+    x0 = (x0 + x1) | 0
+    x1 = ((x1 << 15) | (x1 >>> 17)) ^ x0
+    x0 = (x0 + x1) | 0
+    x1 = ((x1 << 26) | (x1 >>> 6)) ^ x0
+    x0 = (x0 + x1) | 0
+    x1 = ((x1 << 6) | (x1 >>> 26)) ^ x0
+    x0 = (x0 + k2) | 0
+    x1 = (x1 + k0 + 5) | 0
+    out[at] = x0
+    out[at + 1] = x1
+  }
+}
+
 /** The unsigned 32-bit words number `index` and following of the stream, written over the whole of `out`. */
 export function fillBits(k: Key, out: Uint32Array, index = 0): Uint32Array {
   let i = 0
@@ -90,11 +159,11 @@ export function fillBits(k: Key, out: Uint32Array, index = 0): Uint32Array {
     out[i++] = word[1]!
     n++
   }
-  let c = n / 2
-  for (; i + 1 < out.length; i += 2) threefry2x32(k.k0, k.k1, c++, 0, out, i)
-  if (i < out.length) {
-    threefry2x32(k.k0, k.k1, c, 0, word)
-    out[i] = word[0]!
+  const pairs = (out.length - i) >> 1
+  fillBlocks(k.k0, k.k1, n / 2, out, i, i + 2 * pairs)
+  if (i + 2 * pairs < out.length) {
+    threefry2x32(k.k0, k.k1, n / 2 + pairs, 0, word)
+    out[out.length - 1] = word[0]!
   }
   return out
 }
@@ -109,7 +178,10 @@ const toUnit24 = 2 ** -24
 
 /** Uniform numbers in [0, 1), multiples of 2⁻²⁴ so that they are exact in float32, over the whole of `out`. */
 export function fillUniform<A extends Float32Array | Float64Array>(k: Key, out: A, index = 0): A {
-  const raw = fillBits(k, new Uint32Array(out.length), index)
+  // In place for float32: its words are the same four bytes.
+  const raw =
+    out instanceof Float32Array ? new Uint32Array(out.buffer, out.byteOffset, out.length) : new Uint32Array(out.length)
+  fillBits(k, raw, index)
   for (let i = 0; i < raw.length; i++) out[i] = (raw[i]! >>> 8) * toUnit24
   return out
 }

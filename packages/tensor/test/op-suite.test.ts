@@ -218,5 +218,7 @@ ${lines.join("\n")}
 `
   const file = new URL("../OPS.md", import.meta.url)
   if (process.env["UPDATE_OPS"]) writeFileSync(file, text)
-  expect(readFileSync(file, "utf8")).toBe(text)
+  // A formatter may align the columns.
+  const plain = (t: string) => t.replaceAll(/ *\| */g, "|").replaceAll(/-{3,}/g, "---")
+  expect(plain(readFileSync(file, "utf8"))).toBe(plain(text))
 })
