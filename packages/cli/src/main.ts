@@ -3,14 +3,17 @@
  * imports what it needs only when it is carried out, so that `exp --help` stays fast.
  */
 import { Command, CommanderError } from "commander"
+import { register as cancel } from "./commands/cancel.ts"
 import { register as check } from "./commands/check.ts"
 import { register as data } from "./commands/data.ts"
 import { register as devices } from "./commands/devices.ts"
 import { register as doctor } from "./commands/doctor.ts"
+import { register as logs } from "./commands/logs.ts"
 import { register as ls } from "./commands/ls.ts"
 import { register as run } from "./commands/run.ts"
 import { register as show } from "./commands/show.ts"
 import { register as sql } from "./commands/sql.ts"
+import { register as watch } from "./commands/watch.ts"
 import { ExitCode } from "./exit-code.ts"
 import { reportError } from "./report-error.ts"
 
@@ -33,7 +36,7 @@ Start with:  exp run snella.vit.ts --quick`,
   )
   .exitOverride()
 
-for (const register of [run, check, ls, show, sql, data, devices, doctor]) register(program)
+for (const register of [run, check, ls, show, watch, logs, cancel, sql, data, devices, doctor]) register(program)
 
 for (const command of program.commands) command.exitOverride().showSuggestionAfterError()
 

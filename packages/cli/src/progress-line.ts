@@ -25,6 +25,7 @@ export class ProgressLine {
   #reused = 0
   #spent: number[] = []
   #workers = 1
+  #held: string[] | undefined
   #drawn = false
   #changed = false
   #closed = false
@@ -36,11 +37,33 @@ export class ProgressLine {
     this.#timer.unref()
   }
 
+  /** Keeps messages back while something else owns the screen. */
+  hold(): void {
+    this.#clear()
+    this.#held ??= []
+  }
+
+  /** Prints what was kept back, and goes on as before. Idempotent. */
+  release(): void {
+    const held = this.#held ?? []
+    this.#held = undefined
+    for (const text of held) this.say(text)
+  }
+
+  /** The last message that was kept back. */
+  get lastHeld(): string | undefined {
+    return this.#held?.at(-1)
+  }
+
   /** A message that stays. */
   say(text: string): void {
+    if (this.#held !== undefined) {
+      this.#held.push(text)
+      return
+    }
     this.#clear()
     this.#stream.write(`${text}\n`)
-    if (this.#live) this.#draw()
+    if (this.#live && this.#phase !== "") this.#draw()
   }
 
   planned(event: EventOf<"planned">): void {
@@ -91,12 +114,14 @@ export class ProgressLine {
   /** Removes the live line. Idempotent. */
   close(): void {
     if (this.#closed) return
+    this.release()
     this.#closed = true
     clearInterval(this.#timer)
     this.#clear()
   }
 
   #tick(): void {
+    if (this.#held !== undefined) return
     if (this.#live) this.#draw()
     else if (this.#changed && this.#trials > 0) this.#stream.write(`${this.#line()}\n`)
     this.#changed = false

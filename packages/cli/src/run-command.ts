@@ -1,5 +1,6 @@
 import { relative } from "node:path"
-import { loadExperiment, type Report, type RunEvent, runExperiment } from "@exp/engine"
+import { stripVTControlCharacters } from "node:util"
+import { interruptSignals, loadExperiment, type Report, type RunEvent, runExperiment } from "@exp/engine"
 import { plan, pointLabel } from "@exp/spec"
 import { planLine, printPlan, specOptions } from "./check-command.ts"
 import type { RunCommandOptions } from "./commands/run.ts"
@@ -36,12 +37,12 @@ export async function runCommand(
     return 0
   }
 
-  const stop = new AbortController()
-  const kill = new AbortController()
-  const interrupt = () => (stop.signal.aborted ? kill.abort() : stop.abort())
-  process.on("SIGINT", interrupt)
-  process.on("SIGTERM", interrupt)
+  const { signal, killSignal, dispose } = interruptSignals()
+  const live =
+    process.stdout.isTTY && process.stdin.isTTY && options.plain !== true && !output.json && !process.env["CI"]
   const progress = new ProgressLine(process.stderr, { plain: options.plain === true })
+  let name = ""
+  let screen: Promise<Screen> | undefined
   try {
     const report = await runExperiment({
       file,
@@ -55,18 +56,59 @@ export async function runCommand(
       force: options.force,
       stale: options.stale,
       maxFailures: options.maxFailures,
-      onEvent: (event) => show(event, progress),
-      signal: stop.signal,
-      killSignal: kill.signal,
+      onEvent: (event) => {
+        show(event, progress)
+        if (live && event.type === "planned") name = event.experiment
+        if (live && event.type === "phase-started" && event.trials > event.reused) {
+          screen ??= showScreen(output.db, name, profileOf(options), progress)
+        }
+      },
+      signal,
+      killSignal,
     })
+    await (await screen)?.close()
     progress.close()
     if (output.json) process.stdout.write(`${json({ ...report, summary: summarise(comparisonOfReport(report)) })}\n`)
     else finish(report, output.db)
     return report.exitCode
   } finally {
+    await (await screen)?.close()
     progress.close()
-    process.off("SIGINT", interrupt)
-    process.off("SIGTERM", interrupt)
+    dispose()
+  }
+}
+
+/** The dashboard while a run lasts. */
+interface Screen {
+  close(): Promise<void>
+}
+
+/**
+ * Shows the dashboard over the progress line. Leaving it with `q` brings the progress line back; Ctrl-C means what it
+ * means without the dashboard.
+ */
+async function showScreen(
+  db: string,
+  name: string,
+  profile: string | undefined,
+  progress: ProgressLine,
+): Promise<Screen> {
+  const { startDashboard } = await import("@exp/dashboard")
+  const { cancelRun } = await import("./watch-command.ts")
+  progress.hold()
+  const dashboard = startDashboard({
+    db,
+    experiment: { name, profile: profile ?? "default" },
+    cancel: (runId) => cancelRun(db, runId),
+    status: () => stripVTControlCharacters(progress.lastHeld ?? ""),
+    onInterrupt: () => process.kill(process.pid, "SIGINT"),
+  })
+  const closed = dashboard.closed.then(() => progress.release())
+  return {
+    close: () => {
+      dashboard.close()
+      return closed
+    },
   }
 }
 

@@ -25,8 +25,8 @@ export interface AppProps {
   readonly cancel?: ((runId: number) => Promise<void>) | undefined
   /** Line at the bottom from the program that shows the dashboard. */
   readonly status?: (() => string) | undefined
-  /** Called for `q` and Ctrl-C; the app ends by itself only when this is missing. */
-  readonly onQuit?: (() => void) | undefined
+  /** Called for Ctrl-C, which otherwise leaves the dashboard as `q` does. */
+  readonly onInterrupt?: (() => void) | undefined
 }
 
 /** The whole dashboard. */
@@ -67,7 +67,7 @@ export function App(props: AppProps) {
   const snapshot = "problem" in now ? undefined : now
 
   useInput((input, key) => {
-    if (key.ctrl && input === "c") return props.onQuit === undefined ? exit() : props.onQuit()
+    if (key.ctrl && input === "c") return props.onInterrupt === undefined ? exit() : props.onInterrupt()
     if (typing) {
       if (key.return) setTyping(false)
       else if (key.escape) {
@@ -102,7 +102,7 @@ export function App(props: AppProps) {
       }
     }
     const chosen = run ?? snapshot?.runs[cursor]?.id
-    if (input === "q") return props.onQuit === undefined ? exit() : props.onQuit()
+    if (input === "q") return exit()
     if (input === "?") setHelp((on) => !on)
     else if (key.escape) {
       if (help) setHelp(false)

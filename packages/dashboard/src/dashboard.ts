@@ -26,7 +26,8 @@ export interface DashboardOptions {
   readonly rate?: number | undefined
   readonly cancel?: ((runId: number) => Promise<void>) | undefined
   readonly status?: (() => string) | undefined
-  readonly onQuit?: (() => void) | undefined
+  /** Called for Ctrl-C, which otherwise leaves the dashboard. */
+  readonly onInterrupt?: (() => void) | undefined
 }
 
 /** A dashboard on the screen. */
@@ -46,7 +47,7 @@ export function startDashboard(options: DashboardOptions): Dashboard {
       interval: 1000 / Math.min(10, options.rate ?? 4),
       cancel: options.cancel,
       status: options.status,
-      onQuit: options.onQuit,
+      onInterrupt: options.onInterrupt,
     }),
     {
       stdout: options.stdout ?? process.stdout,
