@@ -25,6 +25,16 @@ export function sleepSync(ms: number): void {
   Atomics.wait(cell, 0, 0, ms)
 }
 
+/**
+ * How long to nap before asking for a lock again, in ms, after having waited for `waited` ms. Random, so that waiters
+ * do not march in step; shorter the longer one has waited, so that the oldest waiter has the best chance and none
+ * starves; long again when the holder is no quick writer but somebody who has forgotten a transaction.
+ */
+export function napMs(waited: number): number {
+  if (waited > 3000) return 5 + Math.random() * 20
+  return 0.1 + Math.random() * Math.max(0.3, 6 * (1 - waited / 200))
+}
+
 function camel(name: string): string {
   return name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase())
 }
@@ -33,7 +43,7 @@ function camel(name: string): string {
  * One SQLite connection: cached statements, write transactions that take the lock at once, and waiting for locks.
  *
  * Waiting is ours, not SQLite's: its busy handler backs off to fixed 100 ms naps, and with many writers the one that
- * naps longest starves. We nap a random 0.2 to a few milliseconds, so that all waiters have an equal chance.
+ * naps longest starves. See {@link napMs}.
  */
 export class Connection {
   readonly path: string
@@ -41,13 +51,18 @@ export class Connection {
   readonly sqlite: Sqlite.Database
   #lockTimeoutMs: number
   #statements = new Map<string, Statement<unknown>>()
+  #forgetters: (() => void)[] = []
 
-  constructor(path: string, file: string, options: ConnectionOptions) {
+  constructor(path: string, file: string | Buffer, options: ConnectionOptions) {
     this.path = path
     this.readonly = options.readonly
     this.#lockTimeoutMs = options.lockTimeoutMs
     try {
-      this.sqlite = new Sqlite(file, { readonly: options.readonly, fileMustExist: options.readonly, timeout: 0 })
+      this.sqlite = new Sqlite(file, {
+        readonly: options.readonly,
+        fileMustExist: options.readonly && typeof file === "string",
+        timeout: 0,
+      })
     } catch (thrown) {
       throw toStoreError(path, thrown)
     }
@@ -56,7 +71,6 @@ export class Connection {
   /** Runs `work`, again and again while another process holds the lock, until the time-out; maps what it throws. */
   attempt<A>(work: () => A): A {
     let start = 0
-    let longest = 1
     for (;;) {
       try {
         return work()
@@ -67,8 +81,7 @@ export class Connection {
         if (start === 0) start = now
         const waited = now - start
         if (waited > this.#lockTimeoutMs) throw toStoreError(this.path, thrown, waited)
-        sleepSync(0.2 + Math.random() * longest)
-        longest = Math.min(longest * 1.5, waited > 1000 ? 25 : 6)
+        sleepSync(napMs(waited))
       }
     }
   }
@@ -117,15 +130,26 @@ export class Connection {
     return this.#finish(work)
   }
 
-  /** Like {@link write}, but gives up at once, with `undefined`, when another process holds the lock. */
-  tryWrite<A>(work: () => A): { readonly done: A } | undefined {
-    try {
-      this.sqlite.exec("BEGIN IMMEDIATE")
-    } catch (thrown) {
-      if (isBusy(thrown)) return undefined
-      throw toStoreError(this.path, thrown)
+  /** Like {@link write}, but gives up with `undefined` when another process still holds the lock after `waitMs`. */
+  tryWrite<A>(work: () => A, waitMs = 0): { readonly done: A } | undefined {
+    const began = performance.now()
+    for (;;) {
+      try {
+        this.sqlite.exec("BEGIN IMMEDIATE")
+        break
+      } catch (thrown) {
+        if (!isBusy(thrown)) throw toStoreError(this.path, thrown)
+        const waited = performance.now() - began
+        if (waited >= waitMs) return undefined
+        sleepSync(napMs(waited))
+      }
     }
     return { done: this.#finish(work) }
+  }
+
+  /** Calls `forget` whenever a transaction is undone: what was remembered from inside it may not exist. */
+  onRollback(forget: () => void): void {
+    this.#forgetters.push(forget)
   }
 
   #finish<A>(work: () => A): A {
@@ -136,6 +160,7 @@ export class Connection {
     } catch (thrown) {
       // Some failures (a full disk) end the transaction by themselves.
       if (this.sqlite.inTransaction) this.sqlite.exec("ROLLBACK")
+      for (const forget of this.#forgetters) forget()
       throw toStoreError(this.path, thrown)
     }
   }

@@ -75,11 +75,12 @@ export function configLeaves(config: unknown, path = ""): (readonly [string, str
 export class Experiments {
   readonly #connection: Connection
   readonly #names: MetricNames
-  #paths = new Map<string, number>()
+  readonly #paths = new Map<string, number>()
 
   constructor(connection: Connection, names: MetricNames) {
     this.#connection = connection
     this.#names = names
+    connection.onRollback(() => this.#paths.clear())
   }
 
   /** Records an experiment, or brings what is recorded under its name up to date (and back, if removed). Returns its id. */
@@ -138,23 +139,18 @@ export class Experiments {
        VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1)
        ON CONFLICT DO UPDATE SET position = excluded.position, point = excluded.point, current = 1`,
     )
-    try {
-      this.#connection.write(() => {
-        const id = typeof experiment === "number" ? experiment : this.#id(experiment)
-        for (const arm of new Set(trials.map((each) => each.arm))) retire.run(id, profile, phase, arm)
-        trials.forEach((each, position) => {
-          const made = trial.get(each.id, each.taskName, each.taskVersion, JSON.stringify(each.config), each.seed, now)
-          if (made !== undefined) {
-            for (const [path, leaf] of configLeaves(each.config)) value.run(made.row, this.#path(path), leaf)
-          }
-          const point = JSON.stringify(each.point ?? {})
-          member.run(id, profile, phase, each.arm, each.condition, each.id, position, point)
-        })
+    this.#connection.write(() => {
+      const id = typeof experiment === "number" ? experiment : this.#id(experiment)
+      for (const arm of new Set(trials.map((each) => each.arm))) retire.run(id, profile, phase, arm)
+      trials.forEach((each, position) => {
+        const made = trial.get(each.id, each.taskName, each.taskVersion, JSON.stringify(each.config), each.seed, now)
+        if (made !== undefined) {
+          for (const [path, leaf] of configLeaves(each.config)) value.run(made.row, this.#path(path), leaf)
+        }
+        const point = JSON.stringify(each.point ?? {})
+        member.run(id, profile, phase, each.arm, each.condition, each.id, position, point)
       })
-    } catch (problem) {
-      this.#paths = new Map()
-      throw problem
-    }
+    })
   }
 
   #id(name: string): number {

@@ -1,10 +1,13 @@
-import type { Connection } from "./connection.ts"
+import { type Connection, napMs } from "./connection.ts"
 import { StoreError } from "./errors.ts"
 
 /** Something that holds rows in memory until they are written in a transaction. */
 export interface Buffered {
   readonly pending: number
-  /** Writes what is held; called inside a write transaction, and may be undone with it. */
+  /**
+   * Writes what is held, or as much of it as is decent to hold the lock for; called inside a write transaction, and may
+   * be undone with it.
+   */
   write(): void
   /** The transaction of the last `write` is on disk (true) or was undone (false). */
   settled(committed: boolean): void
@@ -27,6 +30,7 @@ export class Flusher {
   #timer: NodeJS.Timeout | undefined
   #dueAt = 0
   #troubled = false
+  #waitingSince: number | undefined
   readonly #atExit = () => {
     try {
       this.flush()
@@ -62,12 +66,15 @@ export class Flusher {
   #arm(delay: number): void {
     clearTimeout(this.#timer)
     this.#dueAt = Date.now() + delay
-    this.#timer = setTimeout(this.background, delay)
+    this.#timer = setTimeout(() => this.background(), delay)
     this.#timer.unref()
   }
 
-  /** One background write; also called by a busy loop that does not let timers fire, once `dueAt` has passed. */
-  readonly background = (): void => {
+  /**
+   * One background write. Also called by a busy loop that does not let timers fire, once `dueAt` has passed, and by one
+   * that brings rows faster than they are written, which then waits a moment (`waitMs`) for the lock.
+   */
+  background(waitMs = 0): void {
     const members = this.#holding()
     clearTimeout(this.#timer)
     this.#timer = undefined
@@ -75,10 +82,18 @@ export class Flusher {
     try {
       const written = this.#connection.tryWrite(() => {
         for (const member of members) member.write()
-      })
+      }, waitMs)
       for (const member of members) member.settled(written !== undefined)
-      if (written === undefined) this.#arm(1 + Math.random() * 5)
-      else this.#troubled = false
+      if (written === undefined) {
+        const now = Date.now()
+        this.#waitingSince ??= now
+        this.#arm(napMs(now - this.#waitingSince))
+      } else {
+        this.#waitingSince = undefined
+        this.#troubled = false
+        // More than one transaction's worth: let others in between.
+        if (this.#holding().length > 0) this.#arm(napMs(0))
+      }
     } catch (problem) {
       for (const member of members) member.settled(false)
       this.#arm(retryFull)
@@ -96,19 +111,20 @@ export class Flusher {
    * kept.
    */
   flush(only?: Buffered): void {
-    const members = only === undefined ? this.#holding() : only.pending > 0 ? [only] : []
-    if (members.length === 0) return
-    try {
-      this.#connection.write(() => {
-        for (const member of members) member.write()
-      })
-    } catch (problem) {
-      for (const member of members) member.settled(false)
-      if (!(problem instanceof StoreError)) throw problem
-      this.#arm(retryFull)
-      throw problem
+    for (;;) {
+      const members = only === undefined ? this.#holding() : only.pending > 0 ? [only] : []
+      if (members.length === 0) break
+      try {
+        this.#connection.write(() => {
+          for (const member of members) member.write()
+        })
+      } catch (problem) {
+        for (const member of members) member.settled(false)
+        if (problem instanceof StoreError) this.#arm(retryFull)
+        throw problem
+      }
+      for (const member of members) member.settled(true)
     }
-    for (const member of members) member.settled(true)
     if (this.#holding().length === 0) {
       clearTimeout(this.#timer)
       this.#timer = undefined

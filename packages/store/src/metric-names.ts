@@ -20,6 +20,7 @@ export class MetricNames {
 
   constructor(connection: Connection) {
     this.#connection = connection
+    connection.onRollback(() => this.#ids.clear())
   }
 
   /**
@@ -47,12 +48,14 @@ export class MetricNames {
     const known = this.#ids.get(name)
     if (known !== undefined) return known
     const found = this.#connection.sql<NameRow>("SELECT id FROM metric_names WHERE name = ?").get(name)
-    if (found !== undefined && !this.#connection.sqlite.inTransaction) this.#ids.set(name, found.id)
+    if (found !== undefined) this.#ids.set(name, found.id)
     return found?.id
   }
 
-  /** The id of a name, made when it is new. Ids made in a transaction that is undone are not remembered. */
+  /** The id of a name, made when it is new. */
   id(name: string): number {
+    const known = this.#ids.get(name)
+    if (known !== undefined) return known
     const found = this.find(name)
     if (found !== undefined) return found
     return this.#connection.write(() => {

@@ -23,9 +23,13 @@ const blocksFrom = 4096
 /** Points that a block should hold. */
 const blockPoints = 256
 /** Held rows that start a write without waiting for the timer. */
-const flushRows = 32_768
-/** Held rows from which `log` waits for the lock instead of holding more. */
-const waitRows = 262_144
+const flushRows = 8192
+/** Rows of one transaction: others wait for it, so it must be short. */
+const transactionRows = 16_384
+/** Held rows from which `log`, every so many rows, waits a little for the lock: they come faster than they are written. */
+const waitRows = 32_768
+/** How long it then waits at most, in ms. */
+const waitMs = 50
 /** Held rows (about 100 bytes each) that a full disk may pile up before `log` throws. */
 const mostRows = 4_194_304
 const chunk = 64
@@ -34,9 +38,10 @@ interface SummaryRow extends Omit<Fold, "sum"> {
   blockShift: number | null
 }
 
-interface PointRow {
-  step: number
-  value: number | null
+/** Steps and values side by side. */
+interface Points {
+  readonly steps: Float64Array
+  readonly values: Float64Array
 }
 
 /** A metric of this run as the writer knows it. */
@@ -137,17 +142,11 @@ export class BufferedMetricWriter implements MetricWriter, Buffered {
 
   /** The caller's loop does not let timers fire, or holds many rows: write from here. */
   #due(): void {
-    if (this.#count >= waitRows) {
-      try {
-        this.#flusher.flush(this)
-        return
-      } catch {
-        // The flusher has armed its retry, and a full disk is reported from there.
-      }
-    } else this.#flusher.background()
+    const flood = this.#count >= waitRows && this.#count >= this.#flushAt
+    this.#flusher.background(flood ? waitMs : 0)
     this.#dueAt = this.#flusher.dueAt
-    // Not written: come back when the flusher is due again, not at every value.
-    if (this.#count >= this.#flushAt) this.#flushAt = this.#count + 4096
+    // Not written: come back after some more rows or when the flusher is due again, not at every value.
+    this.#flushAt = Math.max(this.#flushAt, this.#count < flushRows ? flushRows : this.#count + 4096)
   }
 
   flush(): void {
@@ -181,12 +180,12 @@ export class BufferedMetricWriter implements MetricWriter, Buffered {
       this.#time.copyWithin(0, this.#writing, this.#count)
     }
     this.#count = rest
-    this.#flushAt = flushRows
-    this.#dueAt = Number.POSITIVE_INFINITY
+    this.#flushAt = Math.max(flushRows, rest + 1024)
+    this.#dueAt = rest > 0 ? this.#flusher.dueAt : Number.POSITIVE_INFINITY
   }
 
   write(): void {
-    const n = this.#count
+    const n = Math.min(this.#count, transactionRows)
     this.#writing = n
     const many = this.#series.length
     // Counting sort by metric, order of coming kept.
@@ -194,43 +193,52 @@ export class BufferedMetricWriter implements MetricWriter, Buffered {
     for (let i = 0; i < n; i++) starts[this.#metric[i]! + 1]!++
     for (let m = 0; m < many; m++) starts[m + 1]! += starts[m]!
     const next = starts.slice(0, many)
-    const order = new Int32Array(n)
-    for (let i = 0; i < n; i++) order[next[this.#metric[i]!]!++] = i
+    const steps = new Float64Array(n)
+    const values = new Float64Array(n)
+    const times = new Float64Array(n)
+    for (let i = 0; i < n; i++) {
+      const at = next[this.#metric[i]!]!++
+      steps[at] = this.#step[i]!
+      values[at] = this.#value[i]!
+      times[at] = this.#time[i]!
+    }
     for (let m = 0; m < many; m++) {
-      if (starts[m]! < starts[m + 1]!) this.#writeSeries(this.#series[m]!, order, starts[m]!, starts[m + 1]!)
+      const from = starts[m]!
+      const to = starts[m + 1]!
+      if (from < to)
+        this.#writeSeries(
+          this.#series[m]!,
+          steps.subarray(from, to),
+          values.subarray(from, to),
+          times.subarray(from, to),
+        )
     }
   }
 
-  #writeSeries(series: Series, order: Int32Array, from: number, to: number): void {
+  #writeSeries(series: Series, steps: Float64Array, values: Float64Array, times: Float64Array): void {
     series.id ??= this.#names.id(series.name)
     const metricId = series.id
     const runId = this.#runId
-    const steps = this.#step
-    const values = this.#value
-    const times = this.#time
     const { sqlite } = this.#connection
+    const n = steps.length
 
-    let i = from
-    if (to - from >= chunk) {
+    let i = 0
+    if (n >= chunk) {
       series.insertMany ??= sqlite.prepare(
         `INSERT OR REPLACE INTO metrics VALUES ${Array(chunk).fill(`(${runId},${metricId},?,?,?)`).join()}`,
       )
       const bound = this.#bound
-      for (; i + chunk <= to; i += chunk) {
-        for (let j = 0, at = 0; j < chunk; j++) {
-          const row = order[i + j]!
-          bound[at++] = steps[row]!
-          bound[at++] = values[row]!
-          bound[at++] = times[row]!
+      for (; i + chunk <= n; i += chunk) {
+        for (let j = i, at = 0; j < i + chunk; j++) {
+          bound[at++] = steps[j]!
+          bound[at++] = values[j]!
+          bound[at++] = times[j]!
         }
         series.insertMany.run(bound)
       }
     }
     const insert = this.#connection.sql("INSERT OR REPLACE INTO metrics VALUES (?, ?, ?, ?, ?)")
-    for (; i < to; i++) {
-      const row = order[i]!
-      insert.run(runId, metricId, steps[row]!, values[row]!, times[row]!)
-    }
+    for (; i < n; i++) insert.run(runId, metricId, steps[i]!, values[i]!, times[i]!)
 
     const before = this.#connection
       .sql<SummaryRow>(
@@ -242,28 +250,33 @@ export class BufferedMetricWriter implements MetricWriter, Buffered {
     if (before !== undefined) copySummary(before, summary)
     let appended = true
     let lowest = Number.POSITIVE_INFINITY
+    let highest = Number.NEGATIVE_INFINITY
     let last = summary.lastStep
-    for (let k = from; k < to; k++) {
-      const step = steps[order[k]!]!
+    for (let k = 0; k < n; k++) {
+      const step = steps[k]!
       if (step <= last) appended = false
       else last = step
       if (step < lowest) lowest = step
+      if (step > highest) highest = step
     }
-    if (appended) for (let k = from; k < to; k++) foldIn(summary, steps[order[k]!]!, values[order[k]!]!)
+    if (appended) for (let k = 0; k < n; k++) foldIn(summary, steps[k]!, values[k]!)
     let shift = before?.blockShift ?? null
     if (shift === null) {
-      if (!appended) Object.assign(summary, foldRows(this.#points(metricId, Number.MIN_SAFE_INTEGER)))
+      const all = appended && summary.count < blocksFrom ? undefined : this.#points(metricId)
+      if (!appended) Object.assign(summary, foldPoints(all!))
       if (summary.count >= blocksFrom) {
         shift = shiftFor(summary)
-        this.#writeBlocks(metricId, shift, this.#points(metricId, Number.MIN_SAFE_INTEGER))
+        this.#writeBlocks(metricId, shift, all!)
       }
     } else if (appended) {
       const open = this.#block(metricId, Math.floor(lowest / 2 ** shift))
-      this.#writeBlocks(metricId, shift, rowsOf(order, from, to, steps, values), open)
+      this.#writeBlocks(metricId, shift, { steps, values }, open)
     } else {
       // Repeated or late steps: make the touched blocks anew from the rows, then the summary from the blocks.
-      const start = Math.floor(lowest / 2 ** shift) * 2 ** shift
-      this.#writeBlocks(metricId, shift, this.#points(metricId, start))
+      const width = 2 ** shift
+      const start = Math.floor(lowest / width) * width
+      const end = Math.floor(highest / width) * width + width - 1
+      this.#writeBlocks(metricId, shift, this.#points(metricId, start, end))
       Object.assign(summary, this.#summaryFromBlocks(metricId))
     }
     this.#connection
@@ -285,11 +298,17 @@ export class BufferedMetricWriter implements MetricWriter, Buffered {
       )
   }
 
-  *#points(metricId: number, start: number): Generator<readonly [number, number]> {
+  /** The rows of a series with `start` ≤ step ≤ `end`, in step order. */
+  #points(metricId: number, start = Number.MIN_SAFE_INTEGER, end = Number.MAX_SAFE_INTEGER): Points {
     const rows = this.#connection
-      .sql<PointRow>("SELECT step, value FROM metrics WHERE run_id = ? AND metric_id = ? AND step >= ? ORDER BY step")
-      .all(this.#runId, metricId, start)
-    for (const { step, value } of rows) yield [step, fromReal(value)]
+      .sql<{ step: number; value: number | null }>(
+        "SELECT step, value FROM metrics WHERE run_id = ? AND metric_id = ? AND step BETWEEN ? AND ? ORDER BY step",
+      )
+      .all(this.#runId, metricId, start, end)
+    return {
+      steps: Float64Array.from(rows, (row) => row.step),
+      values: Float64Array.from(rows, (row) => fromReal(row.value)),
+    }
   }
 
   #block(metricId: number, block: number): Fold | undefined {
@@ -302,7 +321,7 @@ export class BufferedMetricWriter implements MetricWriter, Buffered {
   }
 
   /** Writes the blocks of `points` (in step order); `open` is what the first of them holds already. */
-  #writeBlocks(metricId: number, shift: number, points: Iterable<readonly [number, number]>, open?: Fold): void {
+  #writeBlocks(metricId: number, shift: number, points: Points, open?: Fold): void {
     const width = 2 ** shift
     const upsert = this.#connection.sql(`INSERT OR REPLACE INTO metric_blocks
       (run_id, metric_id, block, count, nan_count, first_step, first, last_step, last, min, max, sum)
@@ -327,7 +346,9 @@ export class BufferedMetricWriter implements MetricWriter, Buffered {
         toReal(sum),
       )
     }
-    for (const [step, value] of points) {
+    const { steps, values } = points
+    for (let k = 0; k < steps.length; k++) {
+      const step = steps[k]!
       const at = Math.floor(step / width)
       if (at !== block) {
         finish()
@@ -338,7 +359,7 @@ export class BufferedMetricWriter implements MetricWriter, Buffered {
         }
         block = at
       }
-      foldIn(fold, step, value)
+      foldIn(fold, step, values[k]!)
     }
     finish()
   }
@@ -354,16 +375,6 @@ export class BufferedMetricWriter implements MetricWriter, Buffered {
     for (const block of blocks) mergeInto(total, block)
     return total
   }
-}
-
-function* rowsOf(
-  order: Int32Array,
-  from: number,
-  to: number,
-  steps: Float64Array,
-  values: Float64Array,
-): Generator<readonly [number, number]> {
-  for (let k = from; k < to; k++) yield [steps[order[k]!]!, values[order[k]!]!]
 }
 
 function copySummary(row: Omit<Fold, "sum">, into: Fold): void {
@@ -396,9 +407,9 @@ export function mergeInto(total: Fold, later: Fold): void {
   total.sum += fromReal(later.sum)
 }
 
-function foldRows(points: Iterable<readonly [number, number]>): Fold {
+function foldPoints({ steps, values }: Points): Fold {
   const fold = emptyFold()
-  for (const [step, value] of points) foldIn(fold, step, value)
+  for (let k = 0; k < steps.length; k++) foldIn(fold, steps[k]!, values[k]!)
   return fold
 }
 

@@ -1,4 +1,4 @@
-import { accessSync, closeSync, constants, existsSync, openSync, readSync, statSync } from "node:fs"
+import { accessSync, closeSync, constants, existsSync, openSync, readFileSync, readSync, statSync } from "node:fs"
 import { dirname, resolve } from "node:path"
 import { Artifacts } from "./artifacts.ts"
 import { Checkpoints } from "./checkpoints.ts"
@@ -168,6 +168,18 @@ function inspect(path: string): void {
     throw new CorruptDatabase(path, `it is cut short, ${size} bytes of ${pages * pageSize}`)
 }
 
+/**
+ * The file's bytes, for reading it in a directory that cannot be written, where the shared-memory file that WAL needs
+ * cannot be made. An empty log says that all is in the file itself. Bytes 18 and 19 of the header ask for WAL, which a
+ * database in memory cannot have.
+ */
+function stillCopy(path: string): Buffer {
+  const bytes = readFileSync(path)
+  bytes[18] = 1
+  bytes[19] = 1
+  return bytes
+}
+
 function allowed(path: string, mode: number): boolean {
   try {
     accessSync(path, mode)
@@ -205,11 +217,12 @@ export function openStore(path: string, options: StoreOptions): Store {
       `${full} is on a network file system (${network}), where SQLite's locks are not reliable: use it from one machine only, or put the database on a local disk with --db.`,
     )
 
-  // In a directory that cannot be written, a reader cannot make the shared-memory file that WAL needs. When nobody
-  // else has the database open there is nothing to share, and the file can be read as it lies.
-  const still = reading && !allowed(directory, constants.W_OK) && !existsSync(`${full}-wal`)
-  const file = still ? `file:${encodeURI(full).replaceAll("?", "%3f").replaceAll("#", "%23")}?immutable=1` : full
-  const connection = new Connection(full, file, { readonly: reading, lockTimeoutMs: options.lockTimeoutMs ?? 30_000 })
+  const logged = existsSync(`${full}-wal`) && statSync(`${full}-wal`).size > 0
+  const still = reading && !allowed(directory, constants.W_OK) && !logged
+  const connection = new Connection(full, still ? stillCopy(full) : full, {
+    readonly: reading,
+    lockTimeoutMs: options.lockTimeoutMs ?? 30_000,
+  })
   try {
     const { sqlite } = connection
     const migrations = options.migrations ?? readMigrations()

@@ -89,6 +89,8 @@ export interface ArmSummary {
   readonly diverged: number
 }
 
+const fewTrials = 2000
+
 const columns: Readonly<Record<string, string>> = {
   seed: "(SELECT seed FROM trials WHERE id = r.trial_id)",
   task: "(SELECT task FROM trials WHERE id = r.trial_id)",
@@ -200,12 +202,13 @@ export class Queries {
         ? undefined
         : this.#connection.sql<{ id: number }>("SELECT id FROM config_paths WHERE path = ?").get(plain)
     if (path !== undefined) {
-      add(
-        `r.trial_id IN (SELECT t.id FROM config_values c JOIN trials t ON t.row = c.trial_row
-           WHERE c.path_id = ? AND ${comparisonSql("c.value", comparison)})`,
-        path.id,
-        value,
-      )
+      const matches = `SELECT c.trial_row FROM config_values c WHERE c.path_id = ? AND ${comparisonSql("c.value", comparison)}`
+      const few = this.#connection
+        .sql<{ n: number }>(`SELECT count(*) AS n FROM (${matches} LIMIT ?)`)
+        .get(path.id, value, fewTrials + 1)!.n
+      // Few: go from them to their runs. Many: go through the runs, newest first, and soon have a page.
+      if (few <= fewTrials) add(`r.trial_id IN (SELECT t.id FROM trials t WHERE t.row IN (${matches}))`, path.id, value)
+      else add(`(SELECT t.row FROM trials t WHERE t.id = r.trial_id) IN (${matches})`, path.id, value)
       return
     }
     const metric =

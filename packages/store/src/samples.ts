@@ -85,6 +85,11 @@ export class Samples implements Buffered {
     this.#flusher = flusher
     this.#names = names
     flusher.add(this)
+    connection.onRollback(() => {
+      this.#datasets.clear()
+      this.#samples.clear()
+      this.#competitors.clear()
+    })
   }
 
   get pending(): number {
@@ -123,13 +128,6 @@ export class Samples implements Buffered {
 
   settled(committed: boolean): void {
     if (committed) this.#held = this.#held.slice(this.#writing)
-    else this.#forget()
-  }
-
-  #forget(): void {
-    this.#datasets.clear()
-    this.#samples.clear()
-    this.#competitors.clear()
   }
 
   #insert(competitor: number, metric: number, sample: number, value: number): void {
@@ -206,17 +204,12 @@ export class Samples implements Buffered {
     const iterator = rows[Symbol.iterator]()
     let next = iterator.next()
     while (next.done !== true) {
-      try {
-        this.#connection.write(() => {
-          for (let i = 0; i < importBatch && next.done !== true; i++, next = iterator.next()) {
-            work(next.value)
-            count++
-          }
-        })
-      } catch (problem) {
-        this.#forget()
-        throw problem
-      }
+      this.#connection.write(() => {
+        for (let i = 0; i < importBatch && next.done !== true; i++, next = iterator.next()) {
+          work(next.value)
+          count++
+        }
+      })
       onProgress?.(count)
     }
     return count

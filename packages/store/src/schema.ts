@@ -6,7 +6,8 @@
  * key, and the generator adds both words. A test compares the live database with this declaration, column by column.
  *
  * Conventions: times are integer milliseconds since 1970 (UTC); JSON is text; in `metrics.value`,
- * `metric_summaries` and `sample_results.value` NULL means NaN (SQLite has no NaN), infinities are stored as they are.
+ * `metric_summaries` and `sample_results.value` NULL means NaN (SQLite has no NaN), infinities are stored as they are. The sign of zero is not
+ * kept.
  */
 import { sql } from "drizzle-orm"
 import {
