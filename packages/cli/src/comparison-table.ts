@@ -29,7 +29,7 @@ export interface Comparison {
 }
 
 /** Metrics that the table shows beside the compared one. */
-export const costMetrics = ["mem/trainable", "mem/state_bytes"] as const
+export const costMetrics = ["mem/trainable", "mem/state"] as const
 
 /** The comparison that a run came to. */
 export function comparisonOfReport(report: Report): Comparison {

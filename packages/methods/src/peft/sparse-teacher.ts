@@ -142,7 +142,7 @@ export function fourMapStudy(relevant: ReadonlyArray<number> = [0, 2]): Study {
 
 /** What is measured at the end of a study. */
 export interface StudyResult {
-  /** Test MSE divided by the test MSE of ΔW = 0. */
+  /** Mean squared error divided by that of ΔW = 0, on the inputs asked for. */
   readonly relativeError: number
   readonly stepMs: number
   readonly trainable: number
@@ -161,9 +161,11 @@ export interface StudyTraining {
   readonly batchSize: number
   readonly steps: number
   readonly warmup: number
+  /** Inputs that the result is measured on: those of the test, or others drawn for the choice of hyper-parameters. */
+  readonly evaluate: "test" | "validation"
 }
 
-/** Trains a student of the study's teacher and measures it on test inputs. */
+/** Trains a student of the study's teacher and measures it on inputs that it was not trained on. */
 export async function runStudy(study: Study, how: StudyTraining, trial: TrialContext): Promise<StudyResult> {
   const { network: net, trainRows, testRows } = study
   const { tuner, batchSize, steps } = how
@@ -177,7 +179,7 @@ export async function runStudy(study: Study, how: StudyTraining, trial: TrialCon
     const inputs = (stream: string, rows: number) =>
       fillNormal(key(seed, "teacher", "inputs", stream), new Float32Array(rows * width))
     const train = inputs("train", trainRows)
-    const test = inputs("test", testRows)
+    const test = inputs(how.evaluate, testRows)
     const targets = Float32Array.from(networkOutputs(net, teacher, train))
     const wanted = networkOutputs(net, teacher, test)
     const error = (w: HostTensors) => {
@@ -289,6 +291,10 @@ const batchSize = whole.pipe(
   Schema.annotate({ description: "rows of a batch; the last one of an epoch is smaller" }),
   Schema.withDecodingDefaultKey(Effect.succeed(64)),
 )
+const evaluate = Schema.Literals(["test", "validation"]).pipe(
+  Schema.annotate({ description: "inputs that the result is measured on; validation while tuning" }),
+  Schema.withDecodingDefaultKey(Effect.succeed("test" as const)),
+)
 const tuner = Tuner.annotate({ description: "what is trained on top of the frozen network" })
 
 /** Config of {@link SparseTeacher}. */
@@ -297,6 +303,7 @@ export const SparseTeacherConfig = Schema.Struct({
   learningRate,
   weightDecay,
   batchSize,
+  evaluate,
   steps: whole.pipe(
     Schema.annotate({ description: "training steps" }),
     Schema.withDecodingDefaultKey(Effect.succeed(1200)),
@@ -310,6 +317,7 @@ export const SparseTeacherConfig = Schema.Struct({
 const metrics = {
   "train/loss": Metric.min({ description: "mean squared error on the batches of an epoch" }),
   "mse/rel": Metric.min({ unit: "ratio", description: "test error over the test error of the unchanged network" }),
+  "val/mse_rel": Metric.min({ unit: "ratio", description: "the same on validation inputs; instead of mse/rel while tuning" }),
   "train/diverged": Metric.min({ description: "1 when the loss was not finite and training stopped" }),
   "mem/trainable": Metric.min({ description: "trained entries" }),
   "delta/rank": Metric.max({ description: "numerical rank of ΔW, mean over maps" }),
@@ -321,9 +329,15 @@ const metrics = {
   "time/step_ms": Metric.min({ unit: "ms" }),
 } as const
 
-function report(result: StudyResult, step: number, study: Study, trial: TrialContext): void {
+function report(
+  result: StudyResult,
+  step: number,
+  study: Study,
+  evaluated: StudyTraining["evaluate"],
+  trial: TrialContext,
+): void {
   trial.log(step, {
-    "mse/rel": result.relativeError,
+    [evaluated === "test" ? "mse/rel" : "val/mse_rel"]: result.relativeError,
     "train/diverged": result.divergedAt === undefined ? 0 : 1,
     "mem/trainable": result.trainable,
     "time/step_ms": result.stepMs,
@@ -342,7 +356,7 @@ export const SparseTeacher = Task.make("sparse-teacher", {
   description: "Recover a sparse change of two linear maps from the outputs of the changed network",
   config: SparseTeacherConfig,
   metrics,
-  run: async (config, trial) => report(await runStudy(twoMapStudy, config, trial), config.steps, twoMapStudy, trial),
+  run: async (config, trial) => report(await runStudy(twoMapStudy, config, trial), config.steps, twoMapStudy, config.evaluate, trial),
 })
 
 /** Config of {@link SparseTeacher4}. */
@@ -355,6 +369,7 @@ export const SparseTeacher4Config = Schema.Struct({
   learningRate,
   weightDecay,
   batchSize,
+  evaluate,
   epochs: whole.pipe(
     Schema.annotate({ description: "epochs; SNELLA divides its budget between them" }),
     Schema.withDecodingDefaultKey(Effect.succeed(60)),
@@ -371,6 +386,6 @@ export const SparseTeacher4 = Task.make("sparse-teacher-4", {
     const study = fourMapStudy(config.relevant)
     const steps = config.epochs * Math.ceil(study.trainRows / config.batchSize)
     const result = await runStudy(study, { ...config, steps, warmup: Math.round(0.1 * steps) }, trial)
-    report(result, steps, study, trial)
+    report(result, steps, study, config.evaluate, trial)
   },
 })
