@@ -181,20 +181,30 @@ export const fused: Record<string, FusedLowering> = {
     // for `after`, and no optimiser can see that it is the identity.
     const [h, after] = [x("x"), x("after")]
     const v = b.full(h)
-    if (v.shape.length === 0 || size(v.shape) === 0)
-      return b.reshape({ value: barrier(b, b.reshape(h, [1]), after), shape: [1] }, h.shape)
+    if (size(v.shape) === 0) return b.reshape({ value: barrier(b, b.reshape(h, [1]), after), shape: [1] }, h.shape)
+    if (size(v.shape) === 1) {
+      // ONNX Runtime fuses chains of reshapes and fails on one whose shape is computed: choose between x and x instead.
+      const never = b.graph.op("Greater", [first(b, after), first(b, after)], { shape: [1], dtype: "bool" })
+      const one = b.full(b.reshape(h, [1]))
+      const value = b.graph.apply("Where", [never, one, one], [{ shape: [1], dtype: one.dtype }], {}, "", true)[0]!
+      return b.reshape({ value, shape: [1] }, h.shape)
+    }
     return { value: barrier(b, { value: v, shape: h.shape }, after), shape: h.shape }
   },
 }
 
+/** The first element of a tensor, shape [1]. */
+function first(b: Builder, h: Handle): Handle["value"] {
+  const flat = b.reshape({ value: b.full(h), shape: h.shape }, [size(h.shape)])
+  return b.slice(flat, [0], [1]).value
+}
+
 function barrier(b: Builder, h: Handle, after: Handle): Handle["value"] {
   const v = b.full(h)
-  const source = b.full(after)
-  const flat = b.reshape({ value: source, shape: after.shape }, [size(after.shape)])
-  const element = b.slice(flat, [0], [1])
+  const element = first(b, after)
   const never = b.graph.op(
     "Cast",
-    [b.graph.op("Greater", [element.value, element.value], { shape: [1], dtype: "bool" })],
+    [b.graph.op("Greater", [element, element], { shape: [1], dtype: "bool" })],
     {
       shape: [1],
       dtype: "int64",
