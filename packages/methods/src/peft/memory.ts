@@ -64,17 +64,17 @@ export async function measuredStep(
 ): Promise<StepMemory> {
   let before = 0
   let saved = 0
-  const live = () => tf.memory().numBytes
+  const bytes = new LiveBytes()
   const watched: TunedModel = {
     maps: model.maps,
     loss(weights, tensors, randomness, hooks) {
-      before = live()
+      before = bytes.live
       const loss = model.loss(weights, tensors, randomness, hooks)
       // The first gradient to be asked for is that of the loss: the forward pass is over, its scope is closed.
       return tf.customGrad((x) => ({
         value: tf.clone(x as tf.Tensor),
         gradFunc: (dy: tf.Tensor) => {
-          saved = live() - before
+          saved = bytes.live - before
           return dy
         },
       }))(loss)
@@ -86,35 +86,53 @@ export async function measuredStep(
       Object.fromEntries(
         Object.entries(tree).map(([name, { data, shape, dtype }]) => [name, tf.tensor(data, [...shape], dtype)]),
       )
-    const outside = live()
-    let peak = 0
-    tf.tidy(() => {
-      const tensors = upload(state)
-      const inputs = upload(batch)
-      const engine = tf.engine()
-      const { state: internals } = engine
-      // The engine notes the live bytes after every kernel while it profiles.
-      const was = internals.profiling
-      internals.profiling = true
-      const record = internals.activeProfile
-      internals.activeProfile = {
-        newBytes: 0,
-        newTensors: 0,
-        peakBytes: 0,
-        kernels: [],
-        result: null as never,
-        kernelNames: [],
-      }
-      try {
-        step(tensors, inputs, eagerRandomness({ seed: 0, step: 0 }))
-        peak = internals.activeProfile.kernels.reduce((most, kernel) => Math.max(most, kernel.totalBytesSnapshot), 0)
-      } finally {
-        internals.profiling = was
-        internals.activeProfile = record
-      }
-    })
-    return { savedActivations: saved, peak: peak - outside }
+    bytes.watch(() =>
+      tf.tidy(() => {
+        step(upload(state), upload(batch), eagerRandomness({ seed: 0, step: 0 }))
+      }),
+    )
+    return { savedActivations: saved, peak: bytes.peak }
   })
+}
+
+/**
+ * Bytes of live tensor data, each buffer once however many tensors show it (`tf.memory().numBytes` counts it for each).
+ * The engine registers every buffer in one map: while watching, that map counts.
+ */
+class LiveBytes {
+  live = 0
+  peak = 0
+
+  watch(f: () => void): void {
+    const { state } = tf.engine()
+    const registered = state.tensorInfo
+    const sizes = new WeakMap<object, number>()
+    const counting: typeof registered = {
+      has: (id) => registered.has(id),
+      get: (id) => registered.get(id),
+      set: (id, info) => {
+        if (!registered.has(id)) {
+          sizes.set(id, info.bytes ?? 0)
+          this.live += info.bytes ?? 0
+          this.peak = Math.max(this.peak, this.live)
+        }
+        registered.set(id, info)
+        return counting
+      },
+      delete: (id) => {
+        this.live -= sizes.get(id) ?? 0
+        sizes.delete(id)
+        return registered.delete(id)
+      },
+      [Symbol.toStringTag]: "WeakMap",
+    }
+    state.tensorInfo = counting
+    try {
+      f()
+    } finally {
+      state.tensorInfo = registered
+    }
+  }
 }
 
 /** State and weights of a method on a published model size, in bytes, without activations. */
