@@ -65,7 +65,7 @@ describe("imports", () => {
     const wrong: string[] = []
     for (const file of sources(join(root, "experiments"))) {
       for (const specifier of importsOf(file)) {
-        if (!/^(@exp\/(spec|methods)(\/|$)|effect(\/|$)|node:|\.\/)/.test(specifier)) {
+        if (!/^(@exp\/(spec|methods)(\/|$)|@exp\/engine\/command$|effect(\/|$)|node:|\.\/)/.test(specifier)) {
           wrong.push(`${relative(root, file)} imports ${specifier}`)
         }
       }

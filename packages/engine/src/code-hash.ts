@@ -3,7 +3,7 @@
  * packages are not read but named with their versions.
  */
 import { createHash } from "node:crypto"
-import { existsSync, readFileSync, realpathSync } from "node:fs"
+import { existsSync, readFileSync, realpathSync, statSync } from "node:fs"
 import { createRequire, isBuiltin } from "node:module"
 import { dirname, join, relative } from "node:path"
 
@@ -20,6 +20,9 @@ export interface CodeIdentity {
 const framework = new Set(["@exp/spec", "@exp/store", "@exp/engine", "@exp/cli", "@exp/dashboard"])
 
 const specifiers = /(?:\bfrom\s*|\bimport\s*\(?\s*|\brequire\s*\(\s*)(["'])([^"'\n]+)\1/g
+
+/** Files that the code names beside itself: the script of a program, a table of constants. */
+const besides = /\bnew\s+URL\(\s*(["'`])([^"'`$\n]+)\1\s*,\s*import\.meta\.url\s*\)/g
 
 /** Name of the package that a bare specifier points into. */
 const packageName = (specifier: string): string =>
@@ -40,7 +43,7 @@ function installedVersion(name: string, from: string): string | undefined {
 
 /**
  * Follows the imports of an experiment file. Type-only imports count too: they cost nothing and a changed type is
- * changed code. Imports computed at run time cannot be seen.
+ * changed code. Files named by `new URL("…", import.meta.url)` count as well. What is computed at run time cannot be seen.
  *
  * @param file absolute path of the experiment file
  */
@@ -54,6 +57,10 @@ export function codeIdentity(file: string): CodeIdentity {
     const text = readFileSync(path, "utf8")
     contents.set(path, text)
     if (!/\.[cm]?[jt]sx?$/.test(path)) continue
+    for (const [, , named] of text.matchAll(besides)) {
+      const target = join(dirname(path), named ?? "")
+      if (existsSync(target) && statSync(target).isFile()) queue.push(realpathSync(target))
+    }
     const require = createRequire(path)
     for (const [, , specifier] of text.matchAll(specifiers)) {
       if (specifier === undefined || isBuiltin(specifier)) continue

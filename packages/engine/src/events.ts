@@ -71,7 +71,7 @@ export type RunEvent =
       readonly runId: string
       readonly attempt: number
       readonly worker: number
-      /** Step of the checkpoint that the attempt continues from, when there is one. */
+      /** Step of the checkpoint that the attempt may continue from, when there is one. */
       readonly resumedFrom?: number | undefined
     }
   | {

@@ -24,7 +24,13 @@ import type { Provenance } from "./provenance.ts"
 
 export type Claim =
   /** The caller owns the trial now. `resumed`: the run was interrupted and goes on, series and checkpoint included. */
-  | { readonly type: "mine"; readonly runId: string; readonly attempt: number; readonly resumed: boolean }
+  | {
+      readonly type: "mine"
+      readonly runId: string
+      readonly attempt: number
+      readonly resumed: boolean
+      readonly checkpoint: number | undefined
+    }
   /** There is a result that counts. */
   | { readonly type: "done"; readonly runId: string }
   /** Another living coordinator is at it. */
@@ -146,7 +152,10 @@ export class Ledger {
     if (claim.type === "done") return { type: "done", runId: String(claim.runId) }
     if (claim.buried !== undefined) endOrphan(claim.buried.pid, claim.buried.owner)
     if (this.#diff !== undefined) this.#store.artifacts.attach(claim.runId, "git.diff", this.#diff)
-    return { type: "mine", runId: String(claim.runId), attempt: claim.attempt, resumed: claim.resumed }
+    // The claim has cleared away what must not be continued from.
+    const first = claim.attempt === 1 && !claim.resumed
+    const checkpoint = first ? undefined : this.#store.checkpoints.latest(trialId)?.step
+    return { type: "mine", runId: String(claim.runId), attempt: claim.attempt, resumed: claim.resumed, checkpoint }
   }
 
   status(runId: string): string | undefined {

@@ -185,7 +185,14 @@ export class Session implements Coordinator {
     entry.status = "running"
     entry.runId = runId
     entry.attempts = claim.attempt
-    this.#tell({ type: "trial-started", trial, runId, attempt: claim.attempt, worker: worker.index })
+    this.#tell({
+      type: "trial-started",
+      trial,
+      runId,
+      attempt: claim.attempt,
+      worker: worker.index,
+      resumedFrom: claim.checkpoint,
+    })
     this.#running.set(runId, { worker, entry })
     const limit = this.plan.policy.timeout
     const timer = limit === undefined ? undefined : setTimeout(() => worker.stop("timeout"), limit * 1000)

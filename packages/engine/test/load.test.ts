@@ -86,6 +86,15 @@ describe("the code hash", () => {
     expect(codeIdentity(join(folder, "root.ts")).hash).not.toBe(first.hash)
   })
 
+  it("includes the script that a program is", () => {
+    write("program.ts", `const script = new URL("script.py", import.meta.url)\nexport default script`)
+    write("script.py", "print(1)")
+    const first = codeIdentity(join(folder, "program.ts"))
+    expect(first.files).toEqual(["program.ts", "script.py"])
+    write("script.py", "print(2)")
+    expect(codeIdentity(join(folder, "program.ts")).hash).not.toBe(first.hash)
+  })
+
   it("does not depend on where the project lies", () => {
     const other = mkdtempSync(join(tmpdir(), "exp-code-"))
     try {
