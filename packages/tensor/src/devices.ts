@@ -3,6 +3,7 @@ import * as tf from "@tensorflow/tfjs-core"
 import { CompiledProgram } from "./compile/compiled-program.ts"
 import { loadRuntime } from "./compile/engine.ts"
 import { DeviceUnavailable } from "./errors.ts"
+import { FallbackProgram } from "./fallback-program.ts"
 import { EagerProgram } from "./program.ts"
 import type { Device, HostTensors, Step } from "./step.ts"
 import { borrowKernels, mendKernels } from "./wasm-kernels.ts"
@@ -51,7 +52,11 @@ function openCpu(): Device {
   return {
     name: "cpu",
     compiles: true,
-    compile: (step, options) => new CompiledProgram("cpu", step, options),
+    compile: (step, options) => {
+      const compiled = new CompiledProgram("cpu", step, options)
+      if (options?.fallback !== "eager") return compiled
+      return new FallbackProgram(compiled, async () => (await openWasm()).compile(step))
+    },
     describe: () => `steps compiled for ONNX Runtime ${version}, one thread`,
     dispose: () => {},
   }

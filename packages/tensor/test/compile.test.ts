@@ -221,4 +221,29 @@ describe("what cannot be compiled is refused with a reason", () => {
     expect(Array.from(outside.dataSync())).toEqual([1, 2, 3, 4])
     program.dispose()
   })
+
+  it("unless eager execution was asked for", async () => {
+    const step: Step = (state) => {
+      const positive = tf.sum(state["w"]!).dataSync()[0]! > 0
+      return { state: { w: positive ? tf.neg(state["w"]!) : state["w"]! }, metrics: {} }
+    }
+    const program = (await openDevice("cpu")).compile(step, { fallback: "eager" })
+    program.load({ w: { data: Float32Array.of(1, 2), shape: [2], dtype: "float32" } })
+    expect(program.device).toBe("cpu")
+    await program.runMany([{}, {}], { seed: 0, step: 0 })
+    expect(program.device).toBe("wasm")
+    expect(Array.from((await program.state())["w"]!.data)).toEqual([-1, -2])
+    program.dispose()
+  })
+
+  it("an error of the step itself passes through, and leaves the engine usable", async () => {
+    const error = await run((state) => {
+      valueAndGradients(() => {
+        throw new TypeError("mine")
+      }, state)
+      return { state, metrics: {} }
+    })
+    expect(error?.message).toBe("mine")
+    expect(await run((state) => ({ state, metrics: { s: tf.sum(state["w"]!) } }))).toBeUndefined()
+  })
 })
