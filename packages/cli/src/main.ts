@@ -38,7 +38,8 @@ Start with:  exp run snella.vit.ts --quick`,
   )
   .exitOverride()
 
-for (const register of [run, check, ls, show, watch, logs, cancel, sql, rank, importResults, data, devices, doctor]) register(program)
+for (const register of [run, check, ls, show, watch, logs, cancel, sql, rank, importResults, data, devices, doctor])
+  register(program)
 
 for (const command of program.commands) command.exitOverride().showSuggestionAfterError()
 
