@@ -240,50 +240,45 @@ export class Samples implements Buffered {
     let count = 0
     for (let next = iterator.next(); next.done !== true; ) {
       let size = 0
-      try {
-        this.#connection.write(() => {
-          let last: ImportedResult | undefined
-          for (; size < importBatch && next.done !== true; size++, next = iterator.next()) {
-            const row = next.value
-            competitor[size] = this.#competitor(row.competitor)
-            metric[size] = last?.metric === row.metric ? metric[size - 1]! : this.#names.id(row.metric)
-            sample[size] =
-              last !== undefined &&
-              last.sample === row.sample &&
-              last.dataset === row.dataset &&
-              last.tags === row.tags &&
-              last.text === row.text
-                ? sample[size - 1]!
-                : this.#sample(row.dataset, row.sample, row.tags, row.text)
-            value[size] = row.value
-            last = row
+      this.#connection.write(() => {
+        let last: ImportedResult | undefined
+        for (; size < importBatch && next.done !== true; size++, next = iterator.next()) {
+          const row = next.value
+          competitor[size] = this.#competitor(row.competitor)
+          metric[size] = last?.metric === row.metric ? metric[size - 1]! : this.#names.id(row.metric)
+          sample[size] =
+            last !== undefined &&
+            last.sample === row.sample &&
+            last.dataset === row.dataset &&
+            last.tags === row.tags &&
+            last.text === row.text
+              ? sample[size - 1]!
+              : this.#sample(row.dataset, row.sample, row.tags, row.text)
+          value[size] = row.value
+          last = row
+        }
+        const order = new Uint32Array(size)
+        for (let i = 0; i < size; i++) order[i] = i
+        // The last comparison keeps rows of one cell in their order, so that the later one stays.
+        order.sort(
+          (a, b) => competitor[a]! - competitor[b]! || metric[a]! - metric[b]! || sample[a]! - sample[b]! || a - b,
+        )
+        let i = 0
+        for (; i + importWidth <= size; i += importWidth) {
+          for (let k = 0; k < importWidth; k++) {
+            const row = order[i + k]!
+            cells[4 * k] = competitor[row]!
+            cells[4 * k + 1] = metric[row]!
+            cells[4 * k + 2] = sample[row]!
+            cells[4 * k + 3] = value[row]!
           }
-          const order = new Uint32Array(size)
-          for (let i = 0; i < size; i++) order[i] = i
-          // The last comparison keeps rows of one cell in their order, so that the later one stays.
-          order.sort(
-            (a, b) => competitor[a]! - competitor[b]! || metric[a]! - metric[b]! || sample[a]! - sample[b]! || a - b,
-          )
-          let i = 0
-          for (; i + importWidth <= size; i += importWidth) {
-            for (let k = 0; k < importWidth; k++) {
-              const row = order[i + k]!
-              cells[4 * k] = competitor[row]!
-              cells[4 * k + 1] = metric[row]!
-              cells[4 * k + 2] = sample[row]!
-              cells[4 * k + 3] = value[row]!
-            }
-            many.run(cells)
-          }
-          for (; i < size; i++) {
-            const row = order[i]!
-            one.run(competitor[row]!, metric[row]!, sample[row]!, value[row]!)
-          }
-        })
-      } catch (problem) {
-        this.#forget()
-        throw problem
-      }
+          many.run(cells)
+        }
+        for (; i < size; i++) {
+          const row = order[i]!
+          one.run(competitor[row]!, metric[row]!, sample[row]!, value[row]!)
+        }
+      })
       count += size
       onProgress?.(count)
     }

@@ -42,6 +42,12 @@ function forest(drawing: Drawing, ranking: Ranking, top: number): number {
   let y = top + 24
   let component = -1
   const begin = y - 10
+  const titles = ranking.identifiable ? 0 : new Set(shown.map((c) => c.component)).size
+  const bottom = y + 20 * shown.length + 18 * titles
+  for (const tick of ticks(low, high)) {
+    drawing.line(x(tick), begin, x(tick), bottom - 4, tick === 0 ? "#bbb" : "#eee")
+    drawing.text(x(tick), bottom + 12, String(tick), { anchor: "middle", size: 11, fill: "#555" })
+  }
   for (const c of shown) {
     if (!ranking.identifiable && c.component !== component) {
       component = c.component!
@@ -52,10 +58,6 @@ function forest(drawing: Drawing, ranking: Ranking, top: number): number {
     if (c.low !== null && c.high !== null) drawing.line(x(c.low), y, x(c.high), y, "#4477aa", 3)
     drawing.circle(x(c.score!), y, 4, "#223355")
     y += 20
-  }
-  for (const tick of ticks(low, high)) {
-    drawing.line(x(tick), begin, x(tick), y - 4, tick === 0 ? "#bbb" : "#eee")
-    drawing.text(x(tick), y + 12, String(tick), { anchor: "middle", size: 11, fill: "#555" })
   }
   drawing.text((left + right) / 2, y + 28, "natural-log strength, mean 0", { anchor: "middle", size: 11, fill: "#555" })
   if (ranking.unranked.length > 0) {
