@@ -67,7 +67,7 @@ interface Held {
 }
 
 const rememberedSamples = 500_000
-const importBatch = 100_000
+const importBatch = 50_000
 /** Rows of one multi-row insert. */
 const importWidth = 64
 
