@@ -6,7 +6,7 @@ import * as Schema from "effect/Schema"
 import { beforeAll, describe, expect, it } from "vitest"
 import { locateMask, maskedEntries } from "../src/peft/gradient-mask.ts"
 import { maskTensors } from "../src/peft/mask-location.ts"
-import { analyticLedger, kernelMatrixBytes, measuredStep, tunerLedger } from "../src/peft/memory.ts"
+import { analyticLedger, kernelMatrixBytes, measuredStep, tracedPeak, tunerLedger } from "../src/peft/memory.ts"
 import { initialState, tunedDecay, tunedStep, tunerHooks } from "../src/peft/tuned-step.ts"
 import { mergedWeights, trainTuned, updatesOf } from "../src/peft/tuned-training.ts"
 import {
@@ -204,6 +204,13 @@ describe("a few steps of training", () => {
     },
   )
 
+  it.each(Object.keys(inputs))("%s: the quickest device here gives the losses of the reference", async (name) => {
+    const tuner = decode(inputs[name]!)
+    const reference = await trainTiny(await openDevice("js"), tuner, { dropout: 0.1 })
+    const native = await trainTiny(await openDevice("auto"), tuner, { dropout: 0.1 })
+    expect(largestDifference(native.losses, reference.losses)).toBeLessThan(1e-3)
+  })
+
   it("a mask changes exactly ⌊(1−s)·N⌋ entries, the same ones in both storages, and s = 0 trains all", async () => {
     const device = await openDevice("js")
     const size = tinyMaps.reduce((sum, { inputs, outputs }) => sum + inputs * outputs, 0)
@@ -346,6 +353,22 @@ describe("the memory ledger", () => {
     const matrices = 4 * tinyMaps.reduce((sum, { inputs, outputs }) => sum + inputs * outputs, 0)
     expect(off.savedActivations - on.savedActivations).toBeGreaterThan(2 * matrices)
     expect(on.peak).toBeGreaterThan(on.savedActivations)
+    const traced = (input: TunerInput) => {
+      const tuner = decode(input)
+      const { params, frozen } = tensorsOf(tuner)
+      const image = tinyBatch(0)
+      const positions = { data: new Int32Array(maps.length), shape: [maps.length], dtype: "int32" as const }
+      const learning_rate = { data: Float32Array.of(0.01), shape: [], dtype: "float32" as const }
+      const batch = { ...image, learning_rate, ...(tuner._tag === "Snella" ? { positions } : {}) }
+      return tracedPeak(visionModel(config), tuner, initialState(tuner, params, frozen), batch)
+    }
+    const [mask, snell, kept] = [
+      traced(GradientMask({ sparsity: 0.78 })),
+      traced(Snell({ rank: 8, sparsity: 0.5 })),
+      traced(Snell({ rank: 8, sparsity: 0.5, recompute: false })),
+    ]
+    expect(snell).toBeLessThan(kept)
+    expect(snell).toBeLessThan(mask)
     const linear = await measure(LinearProbe())
     expect(linear.savedActivations).toBeLessThanOrEqual(on.savedActivations)
   })

@@ -3,7 +3,7 @@
  * the eager step; and the same count for the published model sizes.
  */
 import { countParameters, type Ledger, ledger, linearMaps, namedVit } from "@exp/nn"
-import { eagerRandomness, type HostTensors, type Step, type Tensors } from "@exp/tensor"
+import { eagerRandomness, type HostTensors, type Step, type Tensors, traceCost } from "@exp/tensor"
 import { withBackend } from "@exp/tensor/program"
 import * as tf from "@tensorflow/tfjs-core"
 import { nonZeros } from "./matrix-rank.ts"
@@ -133,6 +133,15 @@ class LiveBytes {
       state.tensorInfo = registered
     }
   }
+}
+
+/**
+ * Peak bytes of a training step, read off its graph and equal on every machine: state and batch, and the largest sum of
+ * intermediate results alive at once. Results that no gradient needs are not kept, so this is what a compiled step holds.
+ */
+export function tracedPeak(model: TunedModel, tuner: Tuner, state: HostTensors, batch: HostTensors): number {
+  const cost = traceCost(tunedStep(model, tuner, { decay: () => 0 }), { state, batch })
+  return cost.stateBytes + cost.inputBytes + cost.peakBytes
 }
 
 /** State and weights of a method on a published model size, in bytes, without activations. */

@@ -317,7 +317,10 @@ export const SparseTeacherConfig = Schema.Struct({
 const metrics = {
   "train/loss": Metric.min({ description: "mean squared error on the batches of an epoch" }),
   "mse/rel": Metric.min({ unit: "ratio", description: "test error over the test error of the unchanged network" }),
-  "val/mse_rel": Metric.min({ unit: "ratio", description: "the same on validation inputs; instead of mse/rel while tuning" }),
+  "val/mse_rel": Metric.min({
+    unit: "ratio",
+    description: "the same on validation inputs; instead of mse/rel while tuning",
+  }),
   "train/diverged": Metric.min({ description: "1 when the loss was not finite and training stopped" }),
   "mem/trainable": Metric.min({ description: "trained entries" }),
   "delta/rank": Metric.max({ description: "numerical rank of ΔW, mean over maps" }),
@@ -356,7 +359,8 @@ export const SparseTeacher = Task.make("sparse-teacher", {
   description: "Recover a sparse change of two linear maps from the outputs of the changed network",
   config: SparseTeacherConfig,
   metrics,
-  run: async (config, trial) => report(await runStudy(twoMapStudy, config, trial), config.steps, twoMapStudy, config.evaluate, trial),
+  run: async (config, trial) =>
+    report(await runStudy(twoMapStudy, config, trial), config.steps, twoMapStudy, config.evaluate, trial),
 })
 
 /** Config of {@link SparseTeacher4}. */

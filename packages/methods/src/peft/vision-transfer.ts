@@ -13,7 +13,7 @@ import { hasFactors } from "./factors.ts"
 import { locateMask } from "./gradient-mask.ts"
 import { maskTensors, squaredGradients } from "./mask-location.ts"
 import { frobeniusNorm, nonZeros, numericalRank } from "./matrix-rank.ts"
-import { measuredStep, type StepMemory, tunerLedger } from "./memory.ts"
+import { measuredStep, type StepMemory, tracedPeak, tunerLedger } from "./memory.ts"
 import { Pretraining } from "./pretraining.ts"
 import { initialState, tunedDecay, tunedStep } from "./tuned-step.ts"
 import { mergedWeights, trainTuned, updatesOf } from "./tuned-training.ts"
@@ -92,7 +92,7 @@ export type VisionTransferConfig = typeof VisionTransferConfig.Type
 
 /** What a training step of a tuner holds, at batch size 32 (or the given one) and 1: equal for all seeds and rates. */
 export const StepMemoryStage = Stage.make("vision-step-memory", {
-  version: 1,
+  version: 2,
   config: Schema.Struct({ tuner: Tuner, depth: whole, classes: whole, batchSize: whole }),
   run: async ({ tuner, depth, classes, batchSize }) => {
     const device = await openDevice("wasm").catch(() => openDevice("js"))
@@ -129,7 +129,14 @@ export const StepMemoryStage = Stage.make("vision-step-memory", {
           ? { positions: { data: new Int32Array(maps.length), shape: [maps.length], dtype: "int32" as const } }
           : {}),
       }
-      return measuredStep(device.name === "js" ? "cpu" : device.name, model, tuner, state, batch)
+      const { savedActivations } = await measuredStep(
+        device.name === "js" ? "cpu" : device.name,
+        model,
+        tuner,
+        state,
+        batch,
+      )
+      return { savedActivations, peak: tracedPeak(model, tuner, state, batch) }
     }
     try {
       return new TextEncoder().encode(JSON.stringify({ batch: await measure(batchSize), single: await measure(1) }))
@@ -143,7 +150,7 @@ const bytes = (description: string) => Metric.min({ unit: "B", description })
 
 /** PEFT methods on a tiny vision transformer, under one loop, one optimiser, one memory ledger. */
 export const VisionTransfer = Task.make("vision-transfer", {
-  version: 1,
+  version: 2,
   description: "Tune a pre-trained vision transformer on 1000 images",
   config: VisionTransferConfig,
   metrics: {
@@ -166,9 +173,11 @@ export const VisionTransfer = Task.make("vision-transfer", {
     "mem/optimizer": bytes("AdamW: two moments an entry, 8 B a tensor; indices of compressed tensors"),
     "mem/masks": bytes("masks"),
     "mem/state": bytes("gradients, optimiser and masks"),
-    "mem/saved_activations": bytes("alive at the end of the forward pass, eager step"),
-    "mem/peak": bytes("high-water mark of an eager step"),
-    "mem/peak_single": bytes("high-water mark of an eager step at batch size 1"),
+    "mem/saved_activations": bytes(
+      "what the tape of an eager TensorFlow.js step keeps; it keeps the inputs of frozen layers too",
+    ),
+    "mem/peak": bytes("state, batch and the most intermediate bytes alive at once in the graph of a step"),
+    "mem/peak_single": bytes("the same at batch size 1"),
     "time/step_ms": Metric.min({ unit: "ms", description: "wall time of a training step, median over epochs" }),
   },
   run: async (config, trial) => {
