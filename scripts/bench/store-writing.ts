@@ -1,6 +1,6 @@
 /**
- * Writing metrics: points per second from one process (durable: until the flush returned), from eight on one file, and
- * what `log` costs its caller. The yardstick is a bare loop over one prepared INSERT in transactions of the same size,
+ * Writing metrics: points per second from one process (durable: until the flush returned), from eight on one file, the longest
+ * any of the eight went without a commit, and what `log` costs its caller. The yardstick is a bare loop over one prepared INSERT in transactions of the same size,
  * into the same table, in the same run, alternating.
  */
 import { spawn } from "node:child_process"
@@ -108,15 +108,22 @@ function child(directory: string, runId: number, points: number, start: number):
   const cell = new Int32Array(new SharedArrayBuffer(4))
   while (Date.now() < start) Atomics.wait(cell, 0, 0, 1)
   const began = Date.now()
+  // The longest this writer went without a commit while it had rows to write; all of the last flush counts as one.
   let longest = 0
+  let committed = performance.now()
+  let before = 0
   for (let step = 0; step * names.length < points; step++) {
-    const before = performance.now()
     for (const name of names) writer.log(step, name, step * 0.5)
-    longest = Math.max(longest, performance.now() - before)
+    const { pending } = writer
+    if (pending < before) {
+      const now = performance.now()
+      longest = Math.max(longest, now - committed)
+      committed = now
+    }
+    before = pending
   }
-  const before = performance.now()
   writer.close()
-  longest = Math.max(longest, performance.now() - before)
+  longest = Math.max(longest, performance.now() - committed)
   console.log(JSON.stringify({ began, ended: Date.now(), longest } satisfies Child))
   store.close()
 }
@@ -148,7 +155,7 @@ export async function run(rounds = 3): Promise<Measurement[]> {
       cpuSeconds: cpu.toSorted((a, b) => a - b)[cpu.length >> 1]!,
     }),
     measurement("store-write-eight", "points/s", many, theirs, yardstick, { target: ">= 150000" }),
-    measurement("store-write-eight-longest-wait", "ms", waits, undefined, undefined, { target: "< 1000" }),
+    measurement("store-write-eight-longest-gap", "ms", waits, undefined, undefined, { target: "< 1000" }),
     measurement("store-log-cost", "ns/value", cost, undefined, undefined, { target: "<= 1000" }),
   ]
 }

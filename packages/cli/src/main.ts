@@ -8,8 +8,10 @@ import { register as check } from "./commands/check.ts"
 import { register as data } from "./commands/data.ts"
 import { register as devices } from "./commands/devices.ts"
 import { register as doctor } from "./commands/doctor.ts"
+import { register as importResults } from "./commands/import.ts"
 import { register as logs } from "./commands/logs.ts"
 import { register as ls } from "./commands/ls.ts"
+import { register as rank } from "./commands/rank.ts"
 import { register as run } from "./commands/run.ts"
 import { register as show } from "./commands/show.ts"
 import { register as sql } from "./commands/sql.ts"
@@ -36,7 +38,8 @@ Start with:  exp run snella.vit.ts --quick`,
   )
   .exitOverride()
 
-for (const register of [run, check, ls, show, watch, logs, cancel, sql, data, devices, doctor]) register(program)
+for (const register of [run, check, ls, show, watch, logs, cancel, sql, rank, importResults, data, devices, doctor])
+  register(program)
 
 for (const command of program.commands) command.exitOverride().showSuggestionAfterError()
 

@@ -25,11 +25,11 @@ const blockPoints = 256
 /** Held rows that start a write without waiting for the timer. */
 const flushRows = 8192
 /** Rows of one transaction: others wait for it, so it must be short. */
-const transactionRows = 16_384
+const transactionRows = 8192
 /** Held rows from which `log`, every so many rows, waits a little for the lock: they come faster than they are written. */
 const waitRows = 32_768
 /** How long it then waits at most, in ms. */
-const waitMs = 50
+const waitMs = 1000
 /** Held rows (about 100 bytes each) that a full disk may pile up before `log` throws. */
 const mostRows = 4_194_304
 const chunk = 64

@@ -192,18 +192,18 @@ describe("logging", () => {
     const other = openStore(store.path, { mode: "write" })
     other.connection.sqlite.exec("BEGIN IMMEDIATE")
     let longest = 0
-    for (let step = 0; step < 100_000; step++) {
+    for (let step = 0; step < 30_000; step++) {
       const before = performance.now()
       writer.log(step, "x", step)
       longest = Math.max(longest, performance.now() - before)
     }
-    expect(longest).toBeLessThan(1000)
+    expect(longest).toBeLessThan(200)
     await new Promise((done) => setTimeout(done, 400))
-    expect(writer.pending).toBe(100_000)
+    expect(writer.pending).toBe(30_000)
     other.connection.sqlite.exec("COMMIT")
     await expect.poll(() => writer.pending, { timeout: 20_000 }).toBe(0)
     expect(writer.pending).toBe(0)
-    expect(store.metrics.summaries(runId)[0]).toMatchObject({ count: 100_000 })
+    expect(store.metrics.summaries(runId)[0]).toMatchObject({ count: 30_000 })
     other.close()
   })
 })
