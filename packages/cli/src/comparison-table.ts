@@ -164,6 +164,25 @@ function pairedBySeed(ours: ConditionSummary["values"], theirs: ConditionSummary
 }
 
 /**
+ * A comparison for each point of the sweep: arms are compared with each other at equal conditions, never across the
+ * points of a sweep. Without a sweep there is one.
+ */
+export function byPoint(comparison: Comparison): readonly (Comparison & { readonly point: string })[] {
+  const pointOf = ({ label, arm }: { label: string; arm: string }) => label.slice(arm.length).trim()
+  const points = [...new Set(comparison.conditions.map(pointOf))]
+  const baseArm = comparison.conditions.find(({ label }) => label === comparison.baseline)?.arm ?? comparison.baseline
+  return points.map((point) => {
+    const conditions = comparison.conditions.filter((condition) => pointOf(condition) === point)
+    return {
+      ...comparison,
+      point,
+      conditions: conditions.map((condition) => ({ ...condition, label: condition.arm })),
+      baseline: conditions.some(({ arm }) => arm === baseArm) ? baseArm : conditions[0]!.arm,
+    }
+  })
+}
+
+/**
  * Summarises a comparison: mean and 95 % interval per condition, differences to the baseline paired by seed with a
  * Holm-corrected t-test, and a verdict that names a winner only where the data support one.
  */
@@ -219,7 +238,9 @@ function verdict(
   const pValues = holm(tests.map((test) => test?.pValue ?? 1))
   const tied = others.filter((_, i) => !(pValues[i]! < level))
   if (tied.length === 0) {
-    return `${best.label} is best: better than every other condition (paired t-tests over seeds, Holm-corrected, p < ${level}).`
+    const without = conditions.length - measured.length
+    const left = without === 0 ? "" : ` ${without} without results could not be compared.`
+    return `${best.label} is best: better than every other measured arm (paired t-tests over seeds, Holm-corrected, p < ${level}).${left}`
   }
   const names = tied.map((condition) => condition.label)
   const shown = names.length > 4 ? `${names.slice(0, 4).join(", ")} and ${names.length - 4} more` : names.join(", ")

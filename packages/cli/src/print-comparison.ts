@@ -1,10 +1,19 @@
-import type { ComparisonSummary } from "./comparison-table.ts"
+import { byPoint, type Comparison, type ComparisonSummary, summarise } from "./comparison-table.ts"
 import { bytes, duration, inUnit, number, whole } from "./numbers.ts"
 import { type Column, textTable } from "./table.ts"
-import { terminalWidth } from "./terminal.ts"
+import { style, terminalWidth } from "./terminal.ts"
 
 /** p values as people read them. */
 const probability = (p: number): string => (p < 0.001 ? "<0.001" : p.toFixed(3))
+
+/** Prints a comparison: one table for each point of the sweep, each with what it supports. */
+export function printComparisons(comparison: Comparison, stream: NodeJS.WriteStream): void {
+  for (const part of byPoint(comparison)) {
+    if (part.point !== "") stream.write(`${style("bold", part.point, stream)}\n\n`)
+    printComparison(summarise(part), stream)
+    if (part.point !== "") stream.write("\n")
+  }
+}
 
 /** Prints the table of a comparison, and what it supports. */
 export function printComparison(summary: ComparisonSummary, stream: NodeJS.WriteStream): void {

@@ -4,12 +4,12 @@ import { interruptSignals, loadExperiment, type Report, type RunEvent, runExperi
 import { plan, pointLabel } from "@exp/spec"
 import { planLine, printPlan, specOptions } from "./check-command.ts"
 import type { RunCommandOptions } from "./commands/run.ts"
-import { comparisonOfReport, summarise } from "./comparison-table.ts"
+import { byPoint, comparisonOfReport, summarise } from "./comparison-table.ts"
 import { experimentPath } from "./experiment-path.ts"
 import { json } from "./json.ts"
 import { duration, number } from "./numbers.ts"
 import { profileOf } from "./plan-options.ts"
-import { printComparison } from "./print-comparison.ts"
+import { printComparisons } from "./print-comparison.ts"
 import { ProgressLine } from "./progress-line.ts"
 import { plainText, style } from "./terminal.ts"
 
@@ -68,7 +68,10 @@ export async function runCommand(
     })
     await (await screen)?.close()
     progress.close()
-    if (output.json) process.stdout.write(`${json({ ...report, summary: summarise(comparisonOfReport(report)) })}\n`)
+    if (output.json)
+      process.stdout.write(
+        `${json({ ...report, summary: byPoint(comparisonOfReport(report)).map((part) => ({ point: part.point, ...summarise(part) })) })}\n`,
+      )
     else finish(report, output.db)
     return report.exitCode
   } finally {
@@ -171,7 +174,7 @@ const same = (a: Readonly<Record<string, unknown>>, b: Readonly<Record<string, u
 
 function finish(report: Report, db: string): void {
   process.stdout.write(`\n${style("bold", report.experiment, process.stdout)}  ${report.db}\n\n`)
-  printComparison(summarise(comparisonOfReport(report)), process.stdout)
+  printComparisons(comparisonOfReport(report), process.stdout)
   const border = report.selections.filter((selection) => selection.atBorder).map((selection) => selection.condition)
   if (border.length > 0) {
     process.stdout.write(`Tuned at the border of its range (a wider search might find better): ${border.join(", ")}.\n`)

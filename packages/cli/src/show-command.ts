@@ -1,9 +1,9 @@
 import { openStore, type Store } from "@exp/store"
-import { comparisonOfStore, summarise } from "./comparison-table.ts"
+import { byPoint, comparisonOfStore, summarise } from "./comparison-table.ts"
 import { json } from "./json.ts"
 import { errorText } from "./list-command.ts"
 import { bytes, duration, inUnit, number } from "./numbers.ts"
-import { printComparison } from "./print-comparison.ts"
+import { printComparisons } from "./print-comparison.ts"
 import { UsageError } from "./report-error.ts"
 import { textTable } from "./table.ts"
 import { plainText, style, terminalWidth } from "./terminal.ts"
@@ -34,22 +34,27 @@ function showExperiment(store: Store, name: string, output: { json: boolean }): 
   const summaries = profiles.map((profile) => ({
     profile,
     progress: store.experiments.progress(name, profile),
-    summary: summarise(comparisonOfStore(store, name, profile)),
+    comparison: comparisonOfStore(store, name, profile),
     selections: store.experiments.selections(name, profile),
   }))
   const row = store.experiments.get(name)!
   if (output.json) {
-    process.stdout.write(`${json({ experiment: row, profiles: summaries })}\n`)
+    const profiles = summaries.map(({ comparison, ...rest }) => ({
+      ...rest,
+      summary: byPoint(comparison).map((part) => ({ point: part.point, ...summarise(part) })),
+    }))
+    process.stdout.write(`${json({ experiment: row, profiles })}\n`)
     return
   }
   const say = (text: string) => process.stdout.write(`${text}\n`)
   say(`${style("bold", plainText(name), process.stdout)}  ${plainText(row.question ?? "")}`)
-  for (const { profile, progress, summary, selections } of summaries) {
+  for (const { profile, progress, comparison, selections } of summaries) {
+    const summary = summarise(comparison)
     const { completed, total, running, failed } = progress
     say(
       `\n${profile === "default" ? "" : `profile ${profile}: `}${completed} of ${total} trials finished${running > 0 ? `, ${running} running` : ""}${failed > 0 ? `, ${failed} failed` : ""}\n`,
     )
-    printComparison(summary, process.stdout)
+    printComparisons(comparison, process.stdout)
     say("")
     const seeds = [...new Set(summary.conditions.flatMap((c) => c.values.map(({ seed }) => seed)))].sort(
       (a, b) => a - b,

@@ -19,7 +19,7 @@ export function plainText(text: string): string {
   )
 }
 
-/** Width of the terminal in columns; 100 where stdout is no terminal. */
+/** Width of the terminal in columns; 200 where stdout is no terminal, so that files and pipes lose nothing. */
 export function terminalWidth(stream: NodeJS.WriteStream = process.stdout): number {
-  return stream.isTTY ? (stream.columns ?? 100) : 100
+  return stream.isTTY ? (stream.columns ?? 100) : 200
 }
