@@ -5,6 +5,7 @@
 import { Command, CommanderError } from "commander"
 import { register as cancel } from "./commands/cancel.ts"
 import { register as check } from "./commands/check.ts"
+import { register as compare } from "./commands/compare.ts"
 import { register as data } from "./commands/data.ts"
 import { register as devices } from "./commands/devices.ts"
 import { register as doctor } from "./commands/doctor.ts"
@@ -38,7 +39,22 @@ Start with:  exp run snella.vit.ts --quick`,
   )
   .exitOverride()
 
-for (const register of [run, check, ls, show, watch, logs, cancel, sql, rank, importResults, data, devices, doctor])
+for (const register of [
+  run,
+  check,
+  ls,
+  show,
+  compare,
+  watch,
+  logs,
+  cancel,
+  sql,
+  rank,
+  importResults,
+  data,
+  devices,
+  doctor,
+])
   register(program)
 
 for (const command of program.commands) command.exitOverride().showSuggestionAfterError()
