@@ -2,6 +2,7 @@ import { cacheDirectory, type DataProgress, getDataset, listDatasets, verifyData
 import { ExitCode } from "./exit-code.ts"
 import { json } from "./json.ts"
 import { bytes, duration } from "./numbers.ts"
+import { UsageError } from "./report-error.ts"
 import { textTable } from "./table.ts"
 import { style, terminalWidth } from "./terminal.ts"
 
@@ -53,11 +54,18 @@ export function downloadProgress(stream: NodeJS.WriteStream = process.stderr): (
   }
 }
 
-/** Puts data sets into the cache, with progress on stderr. */
-export async function getData(names: readonly string[]): Promise<void> {
+/**
+ * Puts data sets into the cache, with progress on stderr.
+ *
+ * @throws UsageError for --from with several names
+ */
+export async function getData(names: readonly string[], options: { readonly from?: string } = {}): Promise<void> {
+  if (options.from !== undefined && names.length > 1) {
+    throw new UsageError("--from gives the archive of one data set; name only that one.")
+  }
   for (const name of names) {
     const began = performance.now()
-    const found = await getDataset(name, { onProgress: downloadProgress() })
+    const found = await getDataset(name, { onProgress: downloadProgress(), from: options.from })
     process.stdout.write(
       `${found.name}  ${bytes(found.diskBytes)}  ${found.path}  ${duration(performance.now() - began)}\n`,
     )

@@ -15,9 +15,10 @@ export function register(program: Command): void {
     .command("get")
     .description("download data sets into the cache")
     .argument("<name...>", "data sets, for example fashion-mnist")
-    .action(async (names: string[]) => {
+    .option("--from <file>", "an archive that was downloaded by other means; its hash is checked")
+    .action(async (names: string[], options: { from?: string }) => {
       const { getData } = await import("../data-command.ts")
-      await getData(names)
+      await getData(names, options)
     })
   data
     .command("verify")
