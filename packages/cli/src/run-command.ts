@@ -11,6 +11,7 @@ import { duration, number } from "./numbers.ts"
 import { profileOf } from "./plan-options.ts"
 import { printComparisons } from "./print-comparison.ts"
 import { ProgressLine } from "./progress-line.ts"
+import { UsageError } from "./report-error.ts"
 import { plainText, style } from "./terminal.ts"
 
 /**
@@ -37,6 +38,7 @@ export async function runCommand(
     return 0
   }
 
+  if (options.device !== undefined) await checkDevice(options.device)
   const { signal, killSignal, dispose } = interruptSignals()
   const live =
     process.stdout.isTTY && process.stdin.isTTY && options.plain !== true && !output.json && !process.env["CI"]
@@ -79,6 +81,21 @@ export async function runCommand(
     progress.close()
     dispose()
   }
+}
+
+const deviceNames = ["auto", "cpu", "webgpu", "cuda", "wasm", "js"] as const
+
+/**
+ * Opens and closes a device, so that one that is not there is reported before anything is planned or recorded.
+ *
+ * @throws UsageError for an unknown name; DeviceUnavailable with the reason
+ */
+async function checkDevice(name: string): Promise<void> {
+  const known = deviceNames.find((device) => device === name)
+  if (known === undefined) throw new UsageError(`--device takes ${deviceNames.join(", ")}, not ${name}.`)
+  const { openDevice } = await import("@exp/tensor")
+  const device = await openDevice(known)
+  device.dispose()
 }
 
 /** The dashboard while a run lasts. */
@@ -161,7 +178,7 @@ function show(event: RunEvent, progress: ProgressLine): void {
     case "log":
       if (event.level === "warn" || event.level === "error") {
         progress.say(`${style(event.level === "warn" ? "yellow" : "red", event.level)} ${plainText(event.line)}`)
-      }
+      } else if (event.level === "info" && event.source === "logger") progress.say(style("dim", plainText(event.line)))
       return
     case "interrupting":
       progress.say(`${event.reason}: saving checkpoints; Ctrl-C again stops at once`)

@@ -1,7 +1,7 @@
 /**
  * Pre-training of the test bed's model on Fashion-MNIST: 40 classes, 4·class + k where the image is turned by k·90°.
  */
-import { deriveSplit, ImageBatches, loadDataset, quarterTurnTask } from "@exp/data"
+import { deriveSplit, ImageBatches, loadDataset, progressLines, quarterTurnTask } from "@exp/data"
 import { adamw, initVit, train, underPrefix, type VitConfig, warmupCosine, withPrefix } from "@exp/nn"
 import { key } from "@exp/random"
 import { Stage } from "@exp/spec"
@@ -78,7 +78,7 @@ export const Pretraining = Stage.make("pretraining", {
     try {
       const data = await loadDataset(config.source, {
         signal: context.signal,
-        onProgress: (progress) => context.logger.info(progress.message),
+        onProgress: progressLines((line) => context.logger.info(line)),
       })
       const model = testBedModel(upstreamClasses, config.depth)
       const atOnce = device.compiles ? 25 : 2

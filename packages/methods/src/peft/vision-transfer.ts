@@ -3,7 +3,7 @@
  * from MNIST. A miniature of "ViT-B/16 pre-trained on ImageNet-21k, then VTAB-1k", with one loop, one optimiser and one
  * memory ledger for every tuner.
  */
-import { epochOrder, loadDataset } from "@exp/data"
+import { epochOrder, loadDataset, progressLines } from "@exp/data"
 import { underPrefix, warmupCosine } from "@exp/nn"
 import { Metric, Stage, Task } from "@exp/spec"
 import { type DeviceName, decodeSafetensors, type HostTensor, type HostTensors, openDevice } from "@exp/tensor"
@@ -191,7 +191,7 @@ export const VisionTransfer = Task.make("vision-transfer", {
     })
     const mnist = await loadDataset("mnist", {
       signal: trial.signal,
-      onProgress: (progress) => trial.logger.info(progress.message),
+      onProgress: progressLines((line) => trial.logger.info(line)),
     })
     const task = targetTask(config.target, mnist, seed, config.holdout)
     const vit = testBedModel(task.classes, depth)
