@@ -5,7 +5,7 @@
 import { createHash } from "node:crypto"
 import { existsSync, readFileSync, realpathSync, statSync } from "node:fs"
 import { createRequire, isBuiltin } from "node:module"
-import { dirname, join, relative } from "node:path"
+import { basename, dirname, join, relative } from "node:path"
 
 export interface CodeIdentity {
   /** SHA-256 over the contents of {@link files} and the versions of {@link packages}, 64 hexadecimal digits. */
@@ -41,8 +41,11 @@ function installedVersion(name: string, from: string): string | undefined {
   }
 }
 
+/** An experiment file with code of its own: a task, a stage or a program. */
+const defines = /\b(?:Task|Stage)\s*\.\s*make\b|\bCommand\s*\.\s*task\b/
+
 /**
- * Follows the imports of an experiment file. Type-only imports count too: they cost nothing and a changed type is
+ * Follows the imports of an experiment file. The file itself counts only when it defines a task, a stage or a program. Type-only imports count too: they cost nothing and a changed type is
  * changed code. Files named by `new URL("…", import.meta.url)` count as well. What is computed at run time cannot be seen.
  *
  * @param file absolute path of the experiment file
@@ -84,7 +87,11 @@ export function codeIdentity(file: string): CodeIdentity {
   files.sort((a, b) => (a.path < b.path ? -1 : 1))
   const versions = Object.fromEntries([...packages].sort(([a], [b]) => (a < b ? -1 : 1)))
   const hash = createHash("sha256")
-  for (const { path, text } of files) hash.update(`${path}\0${text.length}\0${text}`)
+  for (const { path, text } of files) {
+    // What a pure declaration says is in the trial's config already; another experiment may share the trial.
+    if (path === basename(root) && !defines.test(text)) continue
+    hash.update(`${path}\0${text.length}\0${text}`)
+  }
   hash.update(JSON.stringify(versions))
   return { hash: hash.digest("hex"), files: files.map((f) => f.path), packages: versions }
 }

@@ -122,4 +122,18 @@ it("keeps no secrets of the environment", () => {
     NODE_AUTH: "(redacted)",
     EXP_MIRROR: "https://(redacted)@mirror.example/x",
   })
+
+  it("leaves out an experiment file that only declares, so that two experiments can share a trial", () => {
+    const folder = mkdtempSync(join(tmpdir(), "exp-code-"))
+    const declaration = (arm: string) =>
+      `import { Experiment } from "@exp/spec"\nimport { T } from "./task.ts"\nexport default Experiment.make("x", { task: T, arms: { ${arm}: {} } })\n`
+    writeFileSync(join(folder, "task.ts"), 'import { Task } from "@exp/spec"\nexport const T = Task.make("t", {})\n')
+    writeFileSync(join(folder, "one.ts"), declaration("a"))
+    writeFileSync(join(folder, "two.ts"), declaration("b"))
+    const hash = (name: string) => codeIdentity(join(folder, name)).hash
+    expect(hash("one.ts")).toBe(hash("two.ts"))
+    const before = hash("one.ts")
+    writeFileSync(join(folder, "task.ts"), 'import { Task } from "@exp/spec"\nexport const T = Task.make("t", { version: 2 })\n')
+    expect(hash("one.ts")).not.toBe(before)
+  })
 })
