@@ -97,7 +97,7 @@ describe("exp compare", () => {
 
   it("fits tables and curves into the width, and names what it does not know", async () => {
     const outcome = await exp(["compare", "curve.fixture", "--curves", "train/loss"], { cwd })
-    expect(Math.max(...outcome.stdout.split("\n").map((line) => line.length))).toBeLessThanOrEqual(160)
+    expect(Math.max(...outcome.stdout.split("\n").map((line) => line.length))).toBeLessThanOrEqual(200)
     expect(outcome.stdout).toContain("seeds needed")
     expect(outcome.stdout).toContain("⣀")
     const unknown = await exp(["compare", "curve.fixture:fast", "good"], { cwd })

@@ -95,6 +95,23 @@ describe("the code hash", () => {
     expect(codeIdentity(join(folder, "program.ts")).hash).not.toBe(first.hash)
   })
 
+  it("leaves out an experiment file that only declares, so that two experiments can share a trial", () => {
+    const folder = mkdtempSync(join(tmpdir(), "exp-code-"))
+    const declaration = (arm: string) =>
+      `import { Experiment } from "@exp/spec"\nimport { T } from "./task.ts"\nexport default Experiment.make("x", { task: T, arms: { ${arm}: {} } })\n`
+    writeFileSync(join(folder, "task.ts"), 'import { Task } from "@exp/spec"\nexport const T = Task.make("t", {})\n')
+    writeFileSync(join(folder, "one.ts"), declaration("a"))
+    writeFileSync(join(folder, "two.ts"), declaration("b"))
+    const hash = (name: string) => codeIdentity(join(folder, name)).hash
+    expect(hash("one.ts")).toBe(hash("two.ts"))
+    const before = hash("one.ts")
+    writeFileSync(
+      join(folder, "task.ts"),
+      'import { Task } from "@exp/spec"\nexport const T = Task.make("t", { version: 2 })\n',
+    )
+    expect(hash("one.ts")).not.toBe(before)
+  })
+
   it("does not depend on where the project lies", () => {
     const other = mkdtempSync(join(tmpdir(), "exp-code-"))
     try {
@@ -121,19 +138,5 @@ it("keeps no secrets of the environment", () => {
     EXP_API_TOKEN: "(redacted)",
     NODE_AUTH: "(redacted)",
     EXP_MIRROR: "https://(redacted)@mirror.example/x",
-  })
-
-  it("leaves out an experiment file that only declares, so that two experiments can share a trial", () => {
-    const folder = mkdtempSync(join(tmpdir(), "exp-code-"))
-    const declaration = (arm: string) =>
-      `import { Experiment } from "@exp/spec"\nimport { T } from "./task.ts"\nexport default Experiment.make("x", { task: T, arms: { ${arm}: {} } })\n`
-    writeFileSync(join(folder, "task.ts"), 'import { Task } from "@exp/spec"\nexport const T = Task.make("t", {})\n')
-    writeFileSync(join(folder, "one.ts"), declaration("a"))
-    writeFileSync(join(folder, "two.ts"), declaration("b"))
-    const hash = (name: string) => codeIdentity(join(folder, name)).hash
-    expect(hash("one.ts")).toBe(hash("two.ts"))
-    const before = hash("one.ts")
-    writeFileSync(join(folder, "task.ts"), 'import { Task } from "@exp/spec"\nexport const T = Task.make("t", { version: 2 })\n')
-    expect(hash("one.ts")).not.toBe(before)
   })
 })
