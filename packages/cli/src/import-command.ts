@@ -146,15 +146,21 @@ async function importFile(store: Store, path: string, format: Format, options: I
   }
   const seen = new SeenCells()
   const metrics = new Set<string>()
-  for await (const batch of rows.rows) {
-    const good: ImportedResult[] = []
-    for (const entry of batch) {
-      if (contradiction(seen, entry, onProblem)) continue
-      metrics.add(entry.row.metric)
-      good.push(entry.row)
+  const accept = function* (batches: Iterable<readonly Numbered<ImportedResult>[]>): Generator<ImportedResult> {
+    for (const batch of batches) {
+      for (const entry of batch) {
+        if (contradiction(seen, entry, onProblem)) continue
+        metrics.add(entry.row.metric)
+        yield entry.row
+      }
     }
-    imported += store.samples.importResults(good)
-    tell(imported)
+  }
+  if (isSync(rows.rows)) imported = store.samples.importResults(accept(rows.rows), tell)
+  else {
+    for await (const batch of rows.rows) {
+      imported += store.samples.importResults(accept([batch]))
+      tell(imported)
+    }
   }
   tell(imported, true)
   declareGoals(store, metrics, options.goal, format === "lm-eval" ? harnessGoals(path) : new Map())

@@ -6,7 +6,7 @@ import { UsageError } from "../report-error.ts"
 import { readLines } from "./lines.ts"
 import { checkResult, checkVote, type Numbered, type OnProblem, type Rows } from "./rows.ts"
 
-const batch = 100_000
+const batch = 1000
 const resultColumns = ["competitor", "sample", "metric", "value"]
 const voteColumns = ["left", "right", "winner"]
 
