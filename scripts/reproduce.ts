@@ -47,24 +47,17 @@ for (const name of wanted) {
   if (values.profile !== undefined) args.push("--profile", values.profile)
   const began = Date.now()
   const child = spawn(process.execPath, [program, ...args], { cwd: root, stdio: ["ignore", "pipe", "inherit"] })
-  let output = ""
-  child.stdout.setEncoding("utf8").on("data", (text: string) => {
-    output += text
-    process.stdout.write(text)
-  })
+  child.stdout.pipe(process.stdout)
   const code = await new Promise<number>((done) => child.once("exit", (c) => done(c ?? 1)))
   if (code !== 0) failures++
-  const table = output.split("\nNext:")[0]!.trim()
   const commit = spawnSync("git", ["rev-parse", "--short", "HEAD"], { cwd: root, encoding: "utf8" }).stdout.trim()
   const suffix = values.profile === undefined ? "" : `.${values.profile}`
   writeFileSync(
     join(folder, `${name}${suffix}.txt`),
     [
-      `exp ${args.join(" ")}`,
+      `npm run reproduce -- ${name}`,
       `commit ${commit}, Node ${process.version}, ${cpus().length} × ${cpus()[0]?.model ?? "unknown"}, ${new Date().toISOString().slice(0, 10)}`,
       `exit code ${code}, ${Math.round((Date.now() - began) / 1000)} s`,
-      "",
-      table,
       "",
       exp("show", name).trim(),
       "",
