@@ -313,7 +313,7 @@ export const KineticsReasoning = Task.make("kinetics-reasoning", {
         { intensity },
       )
     const passAt = (n: number) => counts.reduce((sum, c) => sum + coverage(sampling.trials, c, n), 0) / counts.length
-    for (let n = 1; n <= sampling.trials; n *= 2) {
+    for (let n = 1; n <= sampling.trials; n++) {
       const cost = price(n, most)
       trial.log(n, { "best_of/accuracy": passAt(n), "best_of/eflops": cost.total, "best_of/flops": cost.compute })
     }

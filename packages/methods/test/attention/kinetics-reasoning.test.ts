@@ -118,7 +118,7 @@ describe("kinetics-reasoning", () => {
     expect(last(block, "cost/kv_read_mean")).toBeLessThan(14)
     for (const record of [dense, sparse, block, local]) {
       const best = record.logged.get("best_of/accuracy")!.map(([, value]) => value)
-      expect(best).toHaveLength(3)
+      expect(best).toHaveLength(4)
       for (let i = 1; i < best.length; i++) expect(best[i]!).toBeGreaterThanOrEqual(best[i - 1]! - 1e-12)
       const cut = record.logged.get("cut/accuracy")!.map(([, value]) => value)
       for (let i = 1; i < cut.length; i++) expect(cut[i]!).toBeGreaterThanOrEqual(cut[i - 1]!)
