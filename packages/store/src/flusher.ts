@@ -1,4 +1,4 @@
-import { type Connection, napMs } from "./connection.ts"
+import { type Connection, napMs, sleepSync } from "./connection.ts"
 import { StoreError } from "./errors.ts"
 
 /** Something that holds rows in memory until they are written in a transaction. */
@@ -79,6 +79,8 @@ export class Flusher {
     clearTimeout(this.#timer)
     this.#timer = undefined
     if (members.length === 0) return
+    // A flood writes one transaction after the other; the same courtesy as in flush.
+    if (waitMs > 0) sleepSync(napMs(0) / 2)
     try {
       const written = this.#connection.tryWrite(() => {
         for (const member of members) member.write()
@@ -111,7 +113,9 @@ export class Flusher {
    * kept.
    */
   flush(only?: Buffered): void {
-    for (;;) {
+    for (let transactions = 0; ; transactions++) {
+      // Whoever takes the lock again at once gets it before those that nap: let others in between.
+      if (transactions > 0) sleepSync(napMs(0) / 2)
       const members = only === undefined ? this.#holding() : only.pending > 0 ? [only] : []
       if (members.length === 0) break
       try {
