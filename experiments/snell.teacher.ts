@@ -18,6 +18,11 @@ export default Experiment.make("snell.teacher", {
   seeds: 5,
   compare: "mse/rel",
   profiles: {
-    quick: { base: { steps: 200, learningRate: 3e-2 }, arms: ["slora-0.9", "snell-0.9", "lora"], seeds: 2, tune: false },
+    quick: {
+      base: { steps: 200, learningRate: 3e-2 },
+      arms: ["slora-0.9", "snell-0.9", "lora"],
+      seeds: 2,
+      tune: false,
+    },
   },
 })
