@@ -12,6 +12,7 @@ import { register as doctor } from "./commands/doctor.ts"
 import { register as importResults } from "./commands/import.ts"
 import { register as logs } from "./commands/logs.ts"
 import { register as ls } from "./commands/ls.ts"
+import { register as plot } from "./commands/plot.ts"
 import { register as rank } from "./commands/rank.ts"
 import { register as run } from "./commands/run.ts"
 import { register as show } from "./commands/show.ts"
@@ -45,6 +46,7 @@ for (const register of [
   ls,
   show,
   compare,
+  plot,
   watch,
   logs,
   cancel,
