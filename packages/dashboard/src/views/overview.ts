@@ -7,10 +7,14 @@ import { runLine } from "./run-line.ts"
 
 const barWidth = 24
 
+const fullName = (line: ExperimentLine): string =>
+  safeText(line.profile === "default" ? line.name : `${line.name} (${line.profile})`)
+
 /** One experiment: name, progress bar, counts, time left. */
-export function experimentLine(line: ExperimentLine, selected: boolean, width: number) {
+export function experimentLine(line: ExperimentLine, selected: boolean, width: number, nameWidth: number) {
   const share = line.total === 0 ? 0 : line.completed / line.total
-  const profile = line.profile === "default" ? "" : ` (${line.profile})`
+  const name = fullName(line)
+  const shown = name.length > nameWidth ? `${name.slice(0, nameWidth - 1)}…` : name.padEnd(nameWidth)
   const counts = [
     `${line.completed}/${line.total}`,
     line.running > 0 ? `${line.running} running` : "",
@@ -25,7 +29,7 @@ export function experimentLine(line: ExperimentLine, selected: boolean, width: n
     h(
       Text,
       { color: selected ? "cyan" : undefined, bold: selected, wrap: "truncate" },
-      `${selected ? "❯ " : "  "}${safeText(line.name)}${profile}  `,
+      `${selected ? "❯ " : "  "}${shown}  `,
     ),
     h(Text, { color: line.failed > 0 ? "yellow" : "green" }, bar(share, cells).padEnd(cells, "░")),
     h(Text, { wrap: "truncate" }, `  ${counts.join("  ")}`),
@@ -69,6 +73,7 @@ export function overviewView(snapshot: Snapshot, width: number, height: number) 
   const { experiments, selected, overview } = snapshot
   const shown = experiments.slice(0, Math.max(1, Math.min(experiments.length, Math.floor(height / 4))))
   if (selected !== undefined && !shown.includes(selected)) shown[shown.length - 1] = selected
+  const nameWidth = Math.min(Math.floor(width / 3), Math.max(...shown.map((line) => fullName(line).length)))
   const left = height - shown.length - 2
   const running = (overview?.running ?? []).slice(0, Math.max(0, Math.min(4, Math.floor(left / 4))))
   const armRows = Math.max(1, Math.min((overview?.arms.length ?? 0) + 1, left - running.length - 3))
@@ -76,7 +81,7 @@ export function overviewView(snapshot: Snapshot, width: number, height: number) 
   return h(
     Box,
     { flexDirection: "column" },
-    ...shown.map((line) => experimentLine(line, line === selected, width)),
+    ...shown.map((line) => experimentLine(line, line === selected, width, nameWidth)),
     selected?.question
       ? h(Text, { key: "question", italic: true, wrap: "truncate" }, safeText(selected.question))
       : null,

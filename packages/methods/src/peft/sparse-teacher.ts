@@ -92,7 +92,7 @@ export function networkOutputs(net: Network, weights: HostTensors, inputs: Float
         const xi = x[r * n + i]!
         if (xi !== 0) for (let j = 0; j < m; j++) y[r * m + j]! += xi * w[i * m + j]!
       }
-    x = head ? y : y.map((v) => (v > 0 ? v : 0))
+    x = head ? y : y.map((v) => Math.max(v, 0))
   }
   return x
 }
