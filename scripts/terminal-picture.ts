@@ -26,7 +26,7 @@ interface Style {
 }
 
 const plain: Style = { colour: "#e5e7eb", bold: false, dim: false, italic: false, inverse: false }
-const escape = (text: string) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;")
+const escapeXml = (text: string) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;")
 
 /** Applies the codes of one SGR sequence. */
 function apply(style: Style, codes: readonly number[]): Style {
@@ -77,7 +77,7 @@ for (const [row, line] of lines.entries()) {
       style.dim ? ' opacity="0.6"' : "",
     ].join("")
     rows.push(
-      `<text x="${x.toFixed(1)}" y="${y + 13.5}" fill="${ink}" textLength="${(text.length * cellWidth).toFixed(1)}" lengthAdjust="spacingAndGlyphs" xml:space="preserve"${attributes}>${escape(text)}</text>`,
+      `<text x="${x.toFixed(1)}" y="${y + 13.5}" fill="${ink}" textLength="${(text.length * cellWidth).toFixed(1)}" lengthAdjust="spacingAndGlyphs" xml:space="preserve"${attributes}>${escapeXml(text)}</text>`,
     )
   }
   for (const match of line.matchAll(sequence)) {
