@@ -11,8 +11,9 @@ import { json } from "./json.ts"
  */
 export async function cancelCommand(target: string, output: { db: string; json: boolean }): Promise<number> {
   using store = openStore(output.db, { mode: "write" })
-  const { asked, stopped, remaining } = await cancel(store, findTarget(store, target))
-  if (output.json) process.stdout.write(`${json({ asked, stopped, remaining })}\n`)
+  const { asked, stopped, remaining, dropped } = await cancel(store, findTarget(store, target))
+  if (output.json) process.stdout.write(`${json({ asked, stopped, remaining, dropped })}\n`)
+  else if (dropped.length > 0) process.stdout.write(`cancelled before it began: run ${dropped.join(", ")}\n`)
   else if (asked.length === 0) process.stdout.write(`Nothing of ${target} is running.\n`)
   else {
     process.stdout.write(`cancelled ${stopped.length} of ${asked.length} runs: ${stopped.join(", ")}\n`)

@@ -59,6 +59,8 @@ export interface Cancellation {
   readonly stopped: readonly number[]
   /** Those that still live: their coordinator does not answer. */
   readonly remaining: readonly number[]
+  /** Cancelled before they began: the trial was still waiting for its turn. */
+  readonly dropped: readonly number[]
 }
 
 /**
@@ -68,7 +70,7 @@ export interface Cancellation {
  */
 export async function cancel(store: Store, target: ControlTarget, waitMs = 4_000): Promise<Cancellation> {
   repairRuns(store)
-  const { asked } = requestCancel(
+  const { asked, dropped } = requestCancel(
     store.connection,
     target.kind === "run"
       ? { run: target.run }
@@ -86,5 +88,5 @@ export async function cancel(store: Store, target: ControlTarget, waitMs = 4_000
     if (remaining.length === 0 || performance.now() > until) break
     await sleep(40)
   }
-  return { asked, stopped: asked.filter((runId) => !remaining.includes(runId)), remaining }
+  return { asked, stopped: asked.filter((runId) => !remaining.includes(runId)), remaining, dropped }
 }

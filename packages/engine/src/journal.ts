@@ -39,6 +39,12 @@ const migrate = Effect.gen(function* () {
   yield* sql`CREATE TABLE IF NOT EXISTS invocations (
     id TEXT PRIMARY KEY, experiment TEXT NOT NULL, fingerprint TEXT NOT NULL, owner TEXT NOT NULL, floor INTEGER NOT NULL,
     started_at INTEGER NOT NULL, finished_at INTEGER) STRICT, WITHOUT ROWID`
+  const columns = yield* sql<{ name: string }>`SELECT name FROM pragma_table_info('invocations')`
+  if (!columns.some((column) => column.name === "command"))
+    yield* sql`ALTER TABLE invocations ADD COLUMN command TEXT`.pipe(
+      // Another process may have been quicker.
+      Effect.catchTag("SqlError", () => sql`SELECT command FROM invocations LIMIT 0`),
+    )
 })
 
 /** Text form of an exit; made once per schema, since deriving a codec costs more than using it. */
@@ -195,6 +201,8 @@ export const openInvocation = (options: {
   readonly experiment: string
   /** Hash of everything that makes it the same command: plan, code, options, database. */
   readonly fingerprint: string
+  /** The command as JSON, so that it can be given again by the experiment's name alone. */
+  readonly command: string
   readonly owner: string
   readonly floor: number
   readonly isGone: (owner: string) => boolean
@@ -207,12 +215,13 @@ export const openInvocation = (options: {
       ORDER BY started_at DESC`
     const left = open.find((row) => options.isGone(row.owner))
     if (left !== undefined) {
-      yield* sql`UPDATE invocations SET owner = ${options.owner} WHERE id = ${left.id}`
+      yield* sql`UPDATE invocations SET owner = ${options.owner}, command = ${options.command} WHERE id = ${left.id}`
       return { id: left.id, floor: left.floor, continued: true }
     }
     const id = randomUUID()
-    yield* sql`INSERT INTO invocations (id, experiment, fingerprint, owner, floor, started_at)
-      VALUES (${id}, ${options.experiment}, ${options.fingerprint}, ${options.owner}, ${options.floor}, ${Date.now()})`
+    yield* sql`INSERT INTO invocations (id, experiment, fingerprint, owner, floor, started_at, command)
+      VALUES (${id}, ${options.experiment}, ${options.fingerprint}, ${options.owner}, ${options.floor}, ${Date.now()},
+        ${options.command})`
     return { id, floor: options.floor, continued: false }
   }).pipe((effect) => Effect.flatMap(SqlClient.SqlClient, (sql) => sql.withTransaction(effect)))
 

@@ -35,6 +35,8 @@ export type Claim =
   | { readonly type: "done"; readonly runId: string }
   /** Another living coordinator is at it. */
   | { readonly type: "busy" }
+  /** It was cancelled before its turn came. */
+  | { readonly type: "cancelled"; readonly runId: string }
 
 export interface LedgerOptions {
   readonly plan: Plan
@@ -147,8 +149,10 @@ export class Ledger {
       // A result of other code is shown as stale; half a run of other code cannot become a run of any code.
       continues: (run) => this.#accepts(run) && run.codeHash === this.#origin.codeHash,
       isGone,
+      cancelledAfter: this.floor,
     })
     if (claim.type === "busy") return { type: "busy" }
+    if (claim.type === "cancelled") return { type: "cancelled", runId: String(claim.runId) }
     if (claim.type === "done") return { type: "done", runId: String(claim.runId) }
     if (claim.buried !== undefined) endOrphan(claim.buried.pid, claim.buried.owner)
     if (this.#diff !== undefined) this.#store.artifacts.attach(claim.runId, "git.diff", this.#diff)

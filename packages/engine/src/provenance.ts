@@ -30,11 +30,14 @@ const git = (folder: string, args: readonly string[]): Promise<string | undefine
 const secret = /key|token|secret|passw|credential|auth|cookie|session|private/i
 const telling = /^(?:EXP_|ORT_|OMP_|MKL_|CUDA_|NVIDIA_|TF_|UV_|NODE_|LANG$|LC_|TZ$)/
 
+/** What this program sets for itself; whether it was there already says nothing. */
+const ownDoing = new Set(["ORT_DISABLE_TELEMETRY", "NODE_COMPILE_CACHE"])
+
 /** Environment variables that may change a result; values of anything that sounds secret are replaced. */
 export function relevantEnvironment(env: NodeJS.ProcessEnv): Record<string, string> {
   const kept: Record<string, string> = {}
   for (const [name, value] of Object.entries(env)) {
-    if (value === undefined || !telling.test(name)) continue
+    if (value === undefined || !telling.test(name) || ownDoing.has(name)) continue
     // A URL may carry a password whatever the variable is called.
     kept[name] = secret.test(name) ? "(redacted)" : value.replaceAll(/\/\/[^/@\s]+@/g, "//(redacted)@")
   }

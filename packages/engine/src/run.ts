@@ -15,6 +15,7 @@ import type { RunOptions } from "./options.ts"
 import { WorkerPool } from "./pool.ts"
 import { formatIdentity, liveness, thisProcess } from "./process-identity.ts"
 import { collectProvenance, type Provenance } from "./provenance.ts"
+import { recordedCommand } from "./resume.ts"
 import { Session } from "./session.ts"
 import * as Sqlite from "./sqlite-client.ts"
 import * as Workflows from "./workflows.ts"
@@ -87,6 +88,7 @@ export async function runExperiment(options: RunOptions): Promise<Report> {
         const invocation = yield* Journal.openInvocation({
           experiment: experiment.name,
           fingerprint: fingerprint(options, plan, ledger, provenance),
+          command: recordedCommand(options, file),
           owner,
           floor: ledger.lastRun,
           isGone: (other) => liveness(other) === "dead",

@@ -167,6 +167,7 @@ export class Session implements Coordinator {
             retriable: false,
           }
     const claim = this.#options.ledger.claim(entry.planned.id, undefined)
+    if (claim.type === "cancelled") return { status: "cancelled", runId: claim.runId }
     if (claim.type !== "mine") return { status: "reused", runId: claim.type === "done" ? claim.runId : "" }
     return this.#settleFailure(entry, claim.runId, failure, retriesLeft)
   }
@@ -179,6 +180,12 @@ export class Session implements Coordinator {
     if (claim.type === "done") {
       this.#reuse(entry, claim.runId, false)
       return { status: "reused", runId: claim.runId }
+    }
+    if (claim.type === "cancelled") {
+      entry.status = "cancelled"
+      entry.runId = claim.runId
+      this.#tell({ type: "trial-stopped", trial: entry.refs[0]!, runId: claim.runId, status: "cancelled" })
+      return { status: "cancelled", runId: claim.runId }
     }
     const { runId } = claim
     const trial = entry.refs[0]!

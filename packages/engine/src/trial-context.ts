@@ -9,7 +9,7 @@ import {
   UndeclaredMetric,
 } from "@exp/spec"
 import type { Store } from "@exp/store"
-import { inheritArtifacts, valuesUpTo } from "@exp/store/claims"
+import { inheritArtifacts, inheritSamples, valuesUpTo } from "@exp/store/claims"
 import { type FromWorker, type Job, recordToWire, type StopReason } from "./protocol.ts"
 import { runStage } from "./stages.ts"
 
@@ -119,6 +119,7 @@ export class RunningTrial {
               this.#writer.log(step, name, value)
             }
             inheritArtifacts(store.connection, found.runId, runId)
+            inheritSamples(store.connection, found.runId, runId)
           }
           send({ type: "restored", runId: job.runId, step: found.step })
           return { step: found.step, state }

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from "node:timers/promises"
 import { fileURLToPath } from "node:url"
 import { openStore, type Store } from "@exp/store"
 import { afterEach, beforeEach, describe, expect, it } from "vitest"
-import { cancel, findTarget, repairRuns } from "../src/engine.ts"
+import { cancel, findTarget, lastCommand, NothingToResume, repairRuns } from "../src/engine.ts"
 import { processStart } from "../src/process-identity.ts"
 
 const here = dirname(fileURLToPath(import.meta.url))
@@ -113,6 +113,29 @@ describe("cancelling", () => {
     expect(await run.exited).toBe(1)
   })
 
+  it("drops a trial that waits for its turn, and only that one; the next command runs it", async () => {
+    const options = { file: walk, set: { sleepMs: "10" } }
+    const run = start(options)
+    await run.seen("trial-started")
+    const waiting = await withStore(async (store) => {
+      const trial = store.experiments.trials("walk").at(-1)!.trialId
+      const result = await cancel(store, findTarget(store, trial))
+      expect(result).toMatchObject({ asked: [], dropped: [expect.any(Number)] })
+      expect(store.runs.ofTrial(trial)).toMatchObject([{ status: "cancelled", startedAt: null }])
+      return trial
+    })
+    expect(await run.exited).toBe(1)
+    const [report] = await run.seen("report")
+    expect(report!["counts"]).toMatchObject({ completed: 7, cancelled: 1 })
+    // Nothing is under way any more: there is nothing to cancel.
+    await withStore(async (store) =>
+      expect(await cancel(store, findTarget(store, waiting))).toMatchObject({ asked: [], dropped: [] }),
+    )
+    const again = start(options)
+    expect(await again.exited).toBe(0)
+    await withStore((store) => expect(store.runs.ofTrial(waiting).at(-1)?.status).toBe("completed"))
+  })
+
   it("an experiment starts no more trials", async () => {
     const run = start({ file: misbehaving, seeds: 5, set: { mode: "sleeps" } })
     await run.seen("trial-started")
@@ -120,6 +143,25 @@ describe("cancelling", () => {
     expect(await run.exited).toBe(1)
     const [report] = await run.seen("report")
     expect(report!["counts"]).toMatchObject({ cancelled: 5, failed: 0, pending: 0 })
+  })
+})
+
+describe("the command that was given last", () => {
+  it("is found again by the experiment's name, an unfinished one first", async () => {
+    await expect(lastCommand(db)).rejects.toBeInstanceOf(NothingToResume)
+    const cut = start({ file: misbehaving, seeds: 2, set: { mode: "sleeps" } })
+    await cut.seen("trial-started")
+    cut.child.kill("SIGINT")
+    expect(await cut.exited).toBe(130)
+    const whole = start({ file: walk, arms: ["slow"], seeds: [3] })
+    expect(await whole.exited).toBe(0)
+    expect(await lastCommand(db)).toMatchObject({
+      experiment: "misbehaving",
+      finished: false,
+      command: { file: misbehaving, seeds: 2, set: { mode: "sleeps" } },
+    })
+    expect(await lastCommand(db, "walk")).toMatchObject({ finished: true, command: { arms: ["slow"], seeds: [3] } })
+    await expect(lastCommand(db, "elsewhere")).rejects.toThrow("misbehaving, walk")
   })
 })
 

@@ -179,6 +179,17 @@ describe("a trial", () => {
         { step: 1, value: 1 },
         { step: 2, value: 2 },
       ])
+      // What was measured before the checkpoint is not measured again, and must not be lost.
+      const measured = store.connection
+        .sql<{ key: string; value: number }>(
+          `SELECT s.key, r.value FROM sample_results r JOIN samples s ON s.id = r.sample_id
+           JOIN competitors c ON c.id = r.competitor_id WHERE c.run_id = ? ORDER BY s.key`,
+        )
+        .all(Number(report.trials[0]!.runId))
+      expect(measured).toEqual([
+        { key: "felix", value: 2 },
+        { key: "tom", value: 1 },
+      ])
     })
   })
 

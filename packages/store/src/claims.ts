@@ -32,6 +32,8 @@ export interface ClaimRequest {
   /** Whether an unfinished run may be gone on with: its checkpoint, and its series if it was interrupted. */
   readonly continues: (run: { readonly id: number; readonly codeHash: string | null }) => boolean
   readonly isGone: (owner: string | null, leaseExpiresAt: number | null) => boolean
+  /** A cancellation of the waiting trial counts when it is newer than this run: an older one was of another command. */
+  readonly cancelledAfter: number
 }
 
 export type Claim =
@@ -50,6 +52,8 @@ export type Claim =
   | { readonly type: "done"; readonly runId: number }
   /** Another living coordinator is at it. */
   | { readonly type: "busy"; readonly owner: string | null }
+  /** Somebody cancelled it while it waited for its turn. */
+  | { readonly type: "cancelled"; readonly runId: number }
 
 interface RunRow {
   readonly id: number
@@ -59,6 +63,7 @@ interface RunRow {
   readonly pid: number | null
   readonly codeHash: string | null
   readonly leaseExpiresAt: number | null
+  readonly startedAt: number | null
 }
 
 const quoted = (states: readonly RunState[]) => states.map((state) => `'${state}'`).join(", ")
@@ -69,7 +74,7 @@ export function claimTrial(connection: Connection, request: ClaimRequest): Claim
     const now = Date.now()
     const runs = connection
       .sql<RunRow>(
-        `SELECT id, attempt, status, owner, pid, code_hash, lease_expires_at FROM runs
+        `SELECT id, attempt, status, owner, pid, code_hash, lease_expires_at, started_at FROM runs
          WHERE trial_id = ? AND deleted_at IS NULL ORDER BY attempt`,
       )
       .all(request.trialId)
@@ -86,6 +91,8 @@ export function claimTrial(connection: Connection, request: ClaimRequest): Claim
     if (done !== undefined) return { type: "done", runId: done.id }
 
     const last = runs.at(-1)
+    if (last?.status === "cancelled" && last.startedAt === null && last.id > request.cancelledAfter)
+      return { type: "cancelled", runId: last.id }
     const { origin, owner } = request
     const continues = last !== undefined && last.status !== "completed" && request.continues(last)
     // Their files are for artifacts.collect. A checkpoint of other code, or of a result that is to be made again, must not be continued from.
@@ -214,7 +221,7 @@ export function buryDeadRuns(
   return connection.write(() => {
     const gone = connection
       .sql<RunRow>(
-        "SELECT id, attempt, status, owner, pid, code_hash, lease_expires_at FROM runs WHERE status IN ('queued', 'running')",
+        "SELECT id, attempt, status, owner, pid, code_hash, lease_expires_at, started_at FROM runs WHERE status IN ('queued', 'running')",
       )
       .all()
       .filter((run) => isGone(run.owner, run.leaseExpiresAt))
@@ -228,12 +235,13 @@ export function buryDeadRuns(
 
 /**
  * Asks for a live run, for the live run of a trial, or for everything of an experiment to stop. Returns the live runs
- * that were asked.
+ * that were asked. A trial without one that waits for its turn in an experiment under way gets a run that is cancelled
+ * before it began, which its coordinator finds when it comes to the trial: `dropped`.
  */
 export function requestCancel(
   connection: Connection,
   target: { readonly run: number } | { readonly trial: string } | { readonly experiment: string },
-): { readonly asked: readonly number[] } {
+): { readonly asked: readonly number[]; readonly dropped: readonly number[] } {
   return connection.write(() => {
     const now = Date.now()
     const ask = (where: string, key: string | number) =>
@@ -252,8 +260,30 @@ export function requestCancel(
         target.experiment,
       )
     }
-    return { asked: rows.map((row) => row.id) }
+    const dropped = "trial" in target && rows.length === 0 ? dropWaiting(connection, target.trial, now) : []
+    return { asked: rows.map((row) => row.id), dropped }
   })
+}
+
+/** Cancels a trial before its turn, if an experiment that it belongs to is under way and has no result of it. */
+function dropWaiting(connection: Connection, trialId: string, now: number): readonly number[] {
+  const waits = connection
+    .sql<{ n: number }>(
+      `SELECT count(*) AS n FROM experiment_trials x
+       JOIN experiment_trials other ON other.experiment_id = x.experiment_id
+       JOIN runs r ON r.trial_id = other.trial_id AND r.status IN ('queued', 'running')
+       WHERE x.trial_id = ? AND x.current = 1
+         AND NOT EXISTS (SELECT 1 FROM runs done WHERE done.trial_id = x.trial_id AND done.status = 'completed')`,
+    )
+    .get(trialId)!.n
+  if (waits === 0) return []
+  const { lastInsertRowid } = connection
+    .sql(
+      `INSERT INTO runs (trial_id, attempt, status, created_at, finished_at, cancel_requested_at)
+       VALUES (?, (SELECT coalesce(max(attempt), 0) + 1 FROM runs WHERE trial_id = ?), 'cancelled', ?, ?, ?)`,
+    )
+    .run(trialId, trialId, now, now, now)
+  return [lastInsertRowid]
 }
 
 /**
@@ -281,6 +311,29 @@ export function inheritArtifacts(connection: Connection, from: number, to: numbe
        SELECT ?, name, hash, created_at FROM run_artifacts WHERE run_id = ?`,
     )
     .run(to, from)
+}
+
+/**
+ * Lets a run take over the sample results of another one. As with {@link valuesUpTo}, one measured after the checkpoint
+ * is about to be measured again and may come along. What the run has measured itself stays as it is.
+ */
+export function inheritSamples(connection: Connection, from: number, to: number): void {
+  connection.write(() => {
+    const results = connection.sql<{ n: number }>(
+      "SELECT count(*) AS n FROM sample_results WHERE competitor_id = (SELECT id FROM competitors WHERE run_id = ?)",
+    )
+    if (results.get(from)!.n === 0) return
+    connection
+      .sql("INSERT INTO competitors (run_id, created_at) VALUES (?, ?) ON CONFLICT DO NOTHING")
+      .run(to, Date.now())
+    connection
+      .sql(
+        `INSERT OR IGNORE INTO sample_results (competitor_id, metric_id, sample_id, value)
+         SELECT (SELECT id FROM competitors WHERE run_id = ?), metric_id, sample_id, value FROM sample_results
+         WHERE competitor_id = (SELECT id FROM competitors WHERE run_id = ?)`,
+      )
+      .run(to, from)
+  })
 }
 
 /** Forgets the result of a stage whose bytes are lost, so that it is computed anew. */
