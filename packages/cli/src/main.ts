@@ -8,12 +8,15 @@ import { register as check } from "./commands/check.ts"
 import { register as compare } from "./commands/compare.ts"
 import { register as data } from "./commands/data.ts"
 import { register as devices } from "./commands/devices.ts"
+import { register as diff } from "./commands/diff.ts"
 import { register as doctor } from "./commands/doctor.ts"
+import { register as gc } from "./commands/gc.ts"
 import { register as importResults } from "./commands/import.ts"
 import { register as logs } from "./commands/logs.ts"
 import { register as ls } from "./commands/ls.ts"
 import { register as plot } from "./commands/plot.ts"
 import { register as rank } from "./commands/rank.ts"
+import { register as resume } from "./commands/resume.ts"
 import { register as run } from "./commands/run.ts"
 import { register as show } from "./commands/show.ts"
 import { register as sql } from "./commands/sql.ts"
@@ -42,11 +45,13 @@ Start with:  exp run snella.vit.ts --quick`,
 
 for (const register of [
   run,
+  resume,
   check,
   ls,
   show,
   compare,
   plot,
+  diff,
   watch,
   logs,
   cancel,
@@ -55,6 +60,7 @@ for (const register of [
   importResults,
   data,
   devices,
+  gc,
   doctor,
 ])
   register(program)

@@ -9,13 +9,15 @@ export interface PlanOptions {
   readonly profile?: string
 }
 
-/** `5` is a number of seeds; `0,3,7` are the seeds themselves. */
+/** `5` is a number of seeds; `0,3,7` are the seeds themselves, and so is `3,` alone. */
 export function parseSeeds(text: string): number | readonly number[] {
-  const parts = text.split(",").map((part) => part.trim())
+  const list = text.split(",").map((part) => part.trim())
+  const single = list.length === 2 && list[1] === ""
+  const parts = single ? list.slice(0, 1) : list
   if (!parts.every((part) => /^\d+$/.test(part))) {
-    throw new InvalidArgumentError("Give a number of seeds (5) or the seeds themselves (0,3,7).")
+    throw new InvalidArgumentError("Give a number of seeds (5) or the seeds themselves (0,3,7; one alone as 3,).")
   }
-  if (parts.length > 1) return parts.map(Number)
+  if (single || parts.length > 1) return parts.map(Number)
   if (Number(text) < 1) throw new InvalidArgumentError("At least one seed is needed.")
   return Number(text)
 }
@@ -30,7 +32,7 @@ const parseAssignment = (text: string, soFar: Readonly<Record<string, string>> =
 export function addPlanOptions(command: Command): Command {
   return command
     .option("--arm <name...>", "only these arms")
-    .option("--seeds <seeds>", "number of seeds, or the seeds themselves: 5 or 0,3,7", parseSeeds)
+    .option("--seeds <seeds>", "number of seeds, or the seeds themselves: 5 or 0,3,7 (or 3,)", parseSeeds)
     .option("--set <path=value>", "override a config field, repeatable: --set tuner.rank=4", parseAssignment)
     .option("--quick", "the experiment's quick profile (the same as --profile quick)")
     .option("--profile <name>", "a declared profile of the experiment")

@@ -196,10 +196,10 @@ function finish(report: Report, db: string): void {
   if (border.length > 0) {
     process.stdout.write(`Tuned at the border of its range (a wider search might find better): ${border.join(", ")}.\n`)
   }
-  const again = relative(process.cwd(), report.file)
   const option = db === "runs.db" ? "" : ` --db ${db}`
   const next: string[] = []
-  if (report.status === "interrupted") next.push(`exp run ${again}${option}   continues where it stopped`)
+  if (report.status === "interrupted")
+    next.push(`exp resume ${report.experiment}${option}   continues where it stopped`)
   if (report.counts.failed > 0)
     next.push(`exp ls ${report.experiment} --status failed${option}   shows what failed and why`)
   next.push(`exp show ${report.experiment}${option}   this table again, with the tuning and each seed`)

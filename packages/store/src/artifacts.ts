@@ -10,6 +10,7 @@ import {
   rmSync,
   writeSync,
 } from "node:fs"
+import { resolve } from "node:path"
 import type { Connection } from "./connection.ts"
 import { ArtifactDamaged, toStoreError, UnknownRow } from "./errors.ts"
 
@@ -98,6 +99,11 @@ export class Artifacts {
     if (createHash("sha256").update(bytes).digest("hex") !== hash)
       throw new ArtifactDamaged(this.#connection.path, hash, "its bytes do not match the hash")
     return bytes
+  }
+
+  /** Absolute path of the file that holds an artifact's bytes. It is for reading only. */
+  file(hash: string): string {
+    return resolve(this.#file(hash))
   }
 
   info(hash: string): ArtifactInfo | undefined {

@@ -7,7 +7,12 @@ export function register(program: Command): void {
     .command("show")
     .description("show a run, or the comparison of an experiment")
     .argument("<id>", "run id, trial id (or its beginning), or experiment name")
-    .action(async (id: string, _options, command: Command) => {
+    .option("--repro", "print the one command that repeats a run")
+    .action(async (id: string, options: { readonly repro?: boolean }, command: Command) => {
+      if (options.repro === true) {
+        const { reproCommand } = await import("../repro-command.ts")
+        return reproCommand(id, { db: databasePath(command), json: wantsJson(command) })
+      }
       const { showCommand } = await import("../show-command.ts")
       await showCommand(id, { db: databasePath(command), json: wantsJson(command) })
     })

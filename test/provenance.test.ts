@@ -1,0 +1,81 @@
+import { execFileSync } from "node:child_process"
+import { join } from "node:path"
+import { beforeAll, describe, expect, it } from "vitest"
+import { emptyFolder, exp, fixture, root } from "./exp.ts"
+
+const db = join(emptyFolder(), "runs.db")
+const rows = async <Row>(query: string): Promise<Row[]> =>
+  (JSON.parse((await exp(["sql", query, "--format", "json", "--db", db])).stdout) as Row[]) ?? []
+
+beforeAll(async () => {
+  expect((await exp(["run", fixture("tuned"), "--db", db])).code).toBe(0)
+}, 60_000)
+
+describe("exp show --repro", () => {
+  it.each(["tune", "compare"])(
+    "prints a command that repeats a run of the phase %s, bit for bit",
+    async (phase) => {
+      const [first] = await rows<{ id: number; trial: string }>(
+        `SELECT r.id, r.trial_id AS trial FROM runs r JOIN experiment_trials x ON x.trial_id = r.trial_id
+       WHERE x.phase = '${phase}' AND x.arm = 'b' ORDER BY r.id DESC LIMIT 1`,
+      )
+      const { code, stdout, stderr } = await exp(["show", String(first!.id), "--repro", "--db", db])
+      expect([code, stderr]).toEqual([0, ""])
+      expect(stdout).toContain("--force")
+      const exe = `'${process.execPath}' '${join(root, "packages/cli/bin/exp.js")}'`
+      execFileSync("sh", ["-c", stdout.replace(/^exp /, `${exe} `)], { cwd: root, stdio: "pipe" })
+      const runs = await rows<{ id: number; status: string }>(
+        `SELECT id, status FROM runs WHERE trial_id = '${first!.trial}' AND id >= ${first!.id} ORDER BY id`,
+      )
+      expect(runs.map((run) => run.status)).toEqual(["completed", "completed"])
+      const diff = JSON.parse(
+        (await exp(["diff", String(runs[0]!.id), String(runs[1]!.id), "--json", "--db", db])).stdout,
+      ) as Record<string, unknown>
+      expect(diff).toMatchObject({ spec: [], code: [], data: [], environment: [], hardware: [], firstDifference: null })
+    },
+    60_000,
+  )
+})
+
+describe("exp diff", () => {
+  it("names what was declared differently and the first step at which curves part", async () => {
+    const [a, b] = await rows<{ id: number }>(
+      `SELECT max(r.id) AS id FROM runs r JOIN experiment_trials x ON x.trial_id = r.trial_id
+       WHERE x.phase = 'compare' AND x.arm = 'a' GROUP BY r.trial_id ORDER BY id`,
+    )
+    const { code, stdout } = await exp(["diff", String(a!.id), String(b!.id), "--db", db])
+    expect(code).toBe(0)
+    expect(stdout).toMatch(/seed\s+0\s+1/)
+    expect(stdout).toContain("code: the same")
+    expect(stdout).toMatch(/part first at step \d+ in /)
+  })
+
+  it("says what is no run", async () => {
+    const { code, stderr } = await exp(["diff", "1", "99999", "--db", db])
+    expect(code).toBe(2)
+    expect(stderr).toContain("There is no run 99999")
+  })
+})
+
+describe("exp resume", () => {
+  it("gives the last command again; finished trials are not repeated", async () => {
+    const before = await rows<{ n: number }>("SELECT count(*) AS n FROM runs")
+    const { code, stdout, stderr } = await exp(["resume", "tuned.fixture", "--db", db])
+    expect(code).toBe(0)
+    expect(stderr).toContain("exp run test/fixtures/tuned.ts")
+    expect(stdout).toContain("tuned.fixture")
+    expect(await rows("SELECT count(*) AS n FROM runs")).toEqual(before)
+  })
+
+  it("says so when there is nothing to resume", async () => {
+    const { code, stderr } = await exp(["resume", "elsewhere", "--db", db])
+    expect(code).toBe(2)
+    expect(stderr).toContain("tuned.fixture")
+  })
+})
+
+it("exp gc says what it would free and changes nothing until told to", async () => {
+  const { code, stdout } = await exp(["gc", "--older-than", "0", "--db", db])
+  expect(code).toBe(0)
+  expect(stdout).toMatch(/would be freed|Nothing to free/)
+})
