@@ -1,5 +1,10 @@
 /** A coordinator as `exp run` is one, for the fault tests: argv is the options as JSON; prints events as JSON lines. */
-import { interruptSignals, type RunOptions, runExperiment } from "@exp/engine"
+import { enableCompileCache } from "node:module"
+import type { RunOptions } from "@exp/engine"
+
+// As bin/exp.js does; everything after it has to be imported afterwards to profit.
+enableCompileCache()
+const { interruptSignals, runExperiment } = await import("@exp/engine")
 
 const options = JSON.parse(process.argv[2] ?? "{}") as RunOptions
 const signals = interruptSignals()
