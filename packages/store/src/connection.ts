@@ -50,6 +50,7 @@ export class Connection {
   readonly readonly: boolean
   readonly sqlite: Sqlite.Database
   #lockTimeoutMs: number
+  #busyAt = Number.NEGATIVE_INFINITY
   #statements = new Map<string, Statement<unknown>>()
   #forgetters: (() => void)[] = []
 
@@ -68,6 +69,11 @@ export class Connection {
     }
   }
 
+  /** Whether another process was in the way within the last two seconds: then transactions are short and leave gaps. */
+  get contended(): boolean {
+    return performance.now() - this.#busyAt < 2000
+  }
+
   /** Runs `work`, again and again while another process holds the lock, until the time-out; maps what it throws. */
   attempt<A>(work: () => A): A {
     let start = 0
@@ -78,6 +84,7 @@ export class Connection {
         // Inside a transaction a wait cannot help: whoever holds the lock may be waiting for us.
         if (!isBusy(thrown) || this.sqlite.inTransaction) throw toStoreError(this.path, thrown)
         const now = performance.now()
+        this.#busyAt = now
         if (start === 0) start = now
         const waited = now - start
         if (waited > this.#lockTimeoutMs) throw toStoreError(this.path, thrown, waited)
@@ -139,7 +146,8 @@ export class Connection {
         break
       } catch (thrown) {
         if (!isBusy(thrown)) throw toStoreError(this.path, thrown)
-        const waited = performance.now() - began
+        this.#busyAt = performance.now()
+        const waited = this.#busyAt - began
         if (waited >= waitMs) return undefined
         sleepSync(napMs(waited))
       }

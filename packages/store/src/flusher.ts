@@ -80,7 +80,7 @@ export class Flusher {
     this.#timer = undefined
     if (members.length === 0) return
     // A flood writes one transaction after the other; the same courtesy as in flush.
-    if (waitMs > 0) sleepSync(napMs(0) / 2)
+    if (waitMs > 0 && this.#connection.contended) sleepSync(napMs(0) / 4)
     try {
       const written = this.#connection.tryWrite(() => {
         for (const member of members) member.write()
@@ -115,7 +115,7 @@ export class Flusher {
   flush(only?: Buffered): void {
     for (let transactions = 0; ; transactions++) {
       // Whoever takes the lock again at once gets it before those that nap: let others in between.
-      if (transactions > 0) sleepSync(napMs(0) / 2)
+      if (transactions > 0 && this.#connection.contended) sleepSync(napMs(0) / 4)
       const members = only === undefined ? this.#holding() : only.pending > 0 ? [only] : []
       if (members.length === 0) break
       try {

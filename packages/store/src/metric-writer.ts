@@ -26,6 +26,8 @@ const blockPoints = 256
 const flushRows = 8192
 /** Rows of one transaction: others wait for it, so it must be short. */
 const transactionRows = 8192
+/** The same while other processes write too: many short turns, so that nobody waits long for his. */
+const contendedRows = 2048
 /** Held rows from which `log`, every so many rows, waits a little for the lock: they come faster than they are written. */
 const waitRows = 32_768
 /** How long it then waits at most, in ms. */
@@ -185,7 +187,7 @@ export class BufferedMetricWriter implements MetricWriter, Buffered {
   }
 
   write(): void {
-    const n = Math.min(this.#count, transactionRows)
+    const n = Math.min(this.#count, this.#connection.contended ? contendedRows : transactionRows)
     this.#writing = n
     const many = this.#series.length
     // Counting sort by metric, order of coming kept.
