@@ -5,6 +5,7 @@
  */
 import { spawn } from "node:child_process"
 import { fileURLToPath } from "node:url"
+import type { Buffered } from "@exp/store/flusher"
 import Sqlite from "better-sqlite3"
 import { type Measurement, measurement, openBench, plantTrials, withDirectory } from "./_store-fixtures.ts"
 
@@ -108,22 +109,22 @@ function child(directory: string, runId: number, points: number, start: number):
   const cell = new Int32Array(new SharedArrayBuffer(4))
   while (Date.now() < start) Atomics.wait(cell, 0, 0, 1)
   const began = Date.now()
-  // The longest this writer went without a commit while it had rows to write; all of the last flush counts as one.
+  // The longest this writer went without a commit while it had rows to write, the transactions of its last flush included.
   let longest = 0
   let committed = performance.now()
-  let before = 0
+  const buffered = writer as typeof writer & Buffered
+  const settled = buffered.settled.bind(buffered)
+  buffered.settled = (done) => {
+    settled(done)
+    if (!done) return
+    const now = performance.now()
+    longest = Math.max(longest, now - committed)
+    committed = now
+  }
   for (let step = 0; step * names.length < points; step++) {
     for (const name of names) writer.log(step, name, step * 0.5)
-    const { pending } = writer
-    if (pending < before) {
-      const now = performance.now()
-      longest = Math.max(longest, now - committed)
-      committed = now
-    }
-    before = pending
   }
   writer.close()
-  longest = Math.max(longest, performance.now() - committed)
   console.log(JSON.stringify({ began, ended: Date.now(), longest } satisfies Child))
   store.close()
 }
