@@ -2,6 +2,7 @@ import { existsSync, readdirSync, statSync } from "node:fs"
 import { basename, dirname, join, relative, resolve } from "node:path"
 import { fileURLToPath, pathToFileURL } from "node:url"
 import { Experiment } from "@exp/spec"
+import { editDistance } from "@exp/spec/nearest"
 import {
   ExperimentDoesNotParse,
   ExperimentFileMissing,
@@ -11,19 +12,6 @@ import {
   NotAnExperiment,
 } from "./errors.ts"
 
-/** Levenshtein distance, for a handful of short names. */
-function distance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, i) => i)
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i]
-    for (let j = 1; j <= b.length; j++) {
-      next[j] = Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1))
-    }
-    row = next
-  }
-  return row[b.length]!
-}
-
 /** Files whose names resemble the one asked for, in its folder and in `experiments/`, nearest first. */
 function similarFiles(path: string): string[] {
   const wanted = basename(path)
@@ -32,7 +20,7 @@ function similarFiles(path: string): string[] {
     if (!existsSync(folder) || !statSync(folder).isDirectory()) continue
     for (const name of readdirSync(folder)) {
       if (!/\.[cm]?[jt]s$/.test(name)) continue
-      const far = name === wanted || name.replace(/\.[cm]?[jt]s$/, "") === wanted ? 0 : distance(name, wanted)
+      const far = name === wanted || name.replace(/\.[cm]?[jt]s$/, "") === wanted ? 0 : editDistance(name, wanted)
       if (far <= Math.max(3, wanted.length / 3)) found.push({ path: relative(process.cwd(), join(folder, name)), far })
     }
   }
