@@ -6,7 +6,7 @@
  */
 import { randomBytes } from "node:crypto"
 import { readlinkSync } from "node:fs"
-import { open, readFile, rename, stat, unlink, utimes } from "node:fs/promises"
+import { link, readFile, rename, stat, unlink, utimes, writeFile } from "node:fs/promises"
 import { hostname } from "node:os"
 import { setTimeout as sleep } from "node:timers/promises"
 import { CacheLocked } from "./errors.ts"
@@ -67,6 +67,39 @@ async function isStale(path: string, staleMs: number): Promise<Holder | boolean>
 }
 
 /**
+ * Creates a file that has its content from the first moment on, so that whoever dies here leaves either no lock or one
+ * that names its holder. A hard link is refused where the name exists; where the file system has no hard links, the
+ * file is created empty and written at once (a holder that dies between the two is found out by its age).
+ *
+ * @throws EEXIST where the file exists
+ */
+async function createWhole(path: string, content: string): Promise<void> {
+  for (;;) {
+    // The ending is that of all half-written files here: a draft left by a killed process is swept with them.
+    const draft = `${path}.${process.pid}-${randomBytes(4).toString("hex")}.partial`
+    try {
+      await writeFile(draft, content, { flag: "wx" })
+      const failed = await link(draft, path).then(
+        () => undefined,
+        (error: unknown) => error,
+      )
+      if (failed === undefined) return
+      const code = errorCode(failed) ?? ""
+      if (["EPERM", "ENOTSUP", "EOPNOTSUPP", "ENOSYS"].includes(code)) {
+        return await writeFile(path, content, { flag: "wx" }).catch(async (error: unknown) => {
+          if (errorCode(error) !== "EEXIST") await unlink(path).catch(() => undefined)
+          throw error
+        })
+      }
+      // A holder that tidied up took the draft for a leftover: once more.
+      if (code !== "ENOENT") throw failed
+    } finally {
+      await unlink(draft).catch(() => undefined)
+    }
+  }
+}
+
+/**
  * Takes a dead holder's lock away: it is renamed to a name of our own first, so that of several who see the same dead
  * lock one wins. Should the renamed file turn out to be a fresh lock (another process was faster), it is put back.
  */
@@ -101,15 +134,7 @@ export async function withLock<A>(
   for (;;) {
     signal?.throwIfAborted()
     try {
-      const file = await open(path, "wx")
-      try {
-        await file.writeFile(JSON.stringify(holder))
-      } catch (error) {
-        await unlink(path).catch(() => undefined)
-        throw error
-      } finally {
-        await file.close()
-      }
+      await createWhole(path, JSON.stringify(holder))
       break
     } catch (error) {
       if (errorCode(error) !== "EEXIST") throw error
