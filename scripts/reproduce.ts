@@ -55,7 +55,7 @@ for (const name of wanted) {
   writeFileSync(
     join(folder, `${name}${suffix}.txt`),
     [
-      `npm run reproduce -- ${name}`,
+      `npm run reproduce -- ${name}${values.profile === undefined ? "" : ` --profile ${values.profile}`}`,
       `commit ${commit}, Node ${process.version}, ${cpus().length} × ${cpus()[0]?.model ?? "unknown"}, ${new Date().toISOString().slice(0, 10)}`,
       `exit code ${code}, ${Math.round((Date.now() - began) / 1000)} s`,
       "",

@@ -4,7 +4,7 @@
  * Source: Assran et al., arXiv 2301.08243, as its reference code samples them (scale and aspect of a block share one
  * uniform number; corners exclude the last offset). Everything is a function of (key, step, image): there is no generator.
  */
-import { derive, integer, type Key, uniform } from "@exp/random"
+import { derive, integer, type Key, permutation, uniform } from "@exp/random"
 
 /** Token grid, in tokens. */
 export interface TokenGrid {
@@ -32,6 +32,11 @@ export interface BlockMaskOptions {
   readonly minKeep: number
   /** Whether context tokens may lie in target blocks. */
   readonly allowOverlap: boolean
+  /**
+   * Which tokens stay when the context lists of a batch are cut to the shortest: `raster`, the first, as the reference,
+   * which favours the top of the image; `shuffle`, random ones. Default `raster`.
+   */
+  readonly align?: "raster" | "shuffle"
 }
 
 /** The official settings. */
@@ -94,7 +99,7 @@ export function checkBlockMasks(grid: TokenGrid, options: BlockMaskOptions): voi
   }
 }
 
-/** Masks of one batch. All index lists are in raster order. */
+/** Masks of one batch. Index lists are in raster order, but for contexts that were shuffled. */
 export interface BlockMasks {
   /** Tokens of each context, the same number for every image. */
   readonly contextTokens: number
@@ -121,7 +126,8 @@ const tokensOf = (grid: TokenGrid, size: BlockSize, corner: { top: number; left:
 
 /**
  * Draws the masks of a batch at a step. Block sizes depend on the step alone and are shared by the batch; corners are
- * drawn per image. Context lists are cut to the shortest in the batch, keeping their first indices.
+ * drawn per image. Context lists are cut to the shortest in the batch, keeping their first indices (after a shuffle of
+ * each list where `align` says so).
  *
  * After each 20 refused draws of a context, one target block fewer (the last ones first) is taken out of it.
  *
@@ -155,7 +161,8 @@ export function drawBlockMasks(
       const hidden = new Set(blocks.slice(0, removed).flat())
       const kept = tokensOf(grid, contextSize, corner).filter((token) => !hidden.has(token))
       if (kept.length > options.minKeep) {
-        contexts.push(kept)
+        const order = options.align === "shuffle" && permutation(derive(key, "align", step, image), kept.length)
+        contexts.push(order ? Array.from(order, (i) => kept[i]!) : kept)
         break
       }
       if (removed === 0 && attempt > 20 * (options.targets + 1)) {

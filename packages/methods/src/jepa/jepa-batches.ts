@@ -153,8 +153,9 @@ export interface CountingImages extends ByteImages {
 }
 
 /**
- * Black canvases with 0 … `most` bright squares of side 3 that do not touch each other; the number is the label, each
- * equally likely. Square positions and brightness (160–255) are drawn from (key, image).
+ * Black canvases with 0 … `most` squares that do not touch each other; the number is the label, each equally likely.
+ * Place, side (2–4 pixels) and brightness (64–255) of a square are drawn from (key, image), so that the sum of the
+ * pixels tells the number only roughly.
  */
 export function countingImages(
   count: number,
@@ -163,7 +164,7 @@ export function countingImages(
   most = 5,
 ): CountingImages {
   const [height, width, channels] = shape
-  const side = 3
+  const largest = 4
   const images = new Uint8Array(count * height * width * channels)
   const counts = new Uint8Array(count)
   for (let i = 0; i < count; i++) {
@@ -171,12 +172,13 @@ export function countingImages(
     const n = Math.floor(uniform(own, 0) * (most + 1))
     counts[i] = n
     const placed: [number, number][] = []
-    for (let draw = 1; placed.length < n; draw += 3) {
-      const y = Math.floor(uniform(own, draw) * (height - side + 1))
-      const x = Math.floor(uniform(own, draw + 1) * (width - side + 1))
-      if (placed.some(([py, px]) => Math.abs(py - y) <= side && Math.abs(px - x) <= side)) continue
+    for (let draw = 1; placed.length < n; draw += 4) {
+      const y = Math.floor(uniform(own, draw) * (height - largest + 1))
+      const x = Math.floor(uniform(own, draw + 1) * (width - largest + 1))
+      if (placed.some(([py, px]) => Math.abs(py - y) <= largest && Math.abs(px - x) <= largest)) continue
       placed.push([y, x])
-      const bright = 160 + Math.floor(uniform(own, draw + 2) * 96)
+      const bright = 64 + Math.floor(uniform(own, draw + 2) * 192)
+      const side = 2 + Math.floor(uniform(own, draw + 3) * (largest - 1))
       for (let dy = 0; dy < side; dy++)
         for (let dx = 0; dx < side; dx++)
           for (let c = 0; c < channels; c++) images[((i * height + y + dy) * width + x + dx) * channels + c] = bright

@@ -81,6 +81,10 @@ const Fields = Schema.Struct({
     contextScale: range(0.85, 1).pipe(defaultsTo({})),
     minKeep: atLeast(0).pipe(described("blocks keep more tokens than this"), defaultsTo(4)),
     allowOverlap: Schema.Boolean.pipe(defaultsTo(false)),
+    align: Schema.Literals(["raster", "shuffle"]).pipe(
+      described("tokens that stay when contexts are cut to the batch's shortest: the first (reference) or random ones"),
+      defaultsTo("raster"),
+    ),
     contextMultiple: atLeast(1).pipe(
       described("context lists are cut to a multiple of this, so that few shapes are compiled; 1 in the reference"),
       defaultsTo(4),
@@ -115,6 +119,7 @@ const masksOf = (config: Config): BlockMaskOptions => ({
   contextScale: [config.masks.contextScale.from, config.masks.contextScale.to],
   minKeep: config.masks.minKeep,
   allowOverlap: config.masks.allowOverlap,
+  align: config.masks.align,
 })
 
 const sizesOf = ({ dataset, model }: Config): JepaSizes => ({
@@ -194,7 +199,7 @@ type Trial = TrialContext<Extract<keyof typeof metrics, string>>
  * the test split.
  */
 export const SparseJepaTask = Task.make("sparse-jepa", {
-  version: 1,
+  version: 2,
   description: "Self-supervised pre-training by prediction of embeddings, with linear and counting probes",
   config: SparseJepaConfig,
   metrics,

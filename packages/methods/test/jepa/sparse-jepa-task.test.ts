@@ -11,6 +11,7 @@ import {
   channelStatistics,
   classify,
   countingImages,
+  drawBlockMasks,
   epochOrder,
   fitLogistic,
   imageBatch,
@@ -224,11 +225,41 @@ describe("batches", () => {
   it("draw as many squares as they say", () => {
     const { images: canvas, counts } = countingImages(60, [28, 28, 1], key(1))
     for (let i = 0; i < 60; i++) {
-      let bright = 0
-      for (let p = 0; p < 784; p++) if (canvas[i * 784 + p]! > 0) bright++
-      expect(bright).toBe(9 * counts[i]!)
+      // A square's top left corner is the only bright pixel with nothing above it and nothing to its left.
+      const at = (y: number, x: number) => (y < 0 || x < 0 ? 0 : canvas[i * 784 + y * 28 + x]!)
+      let corners = 0
+      for (let p = 0; p < 784; p++) {
+        const [y, x] = [Math.floor(p / 28), p % 28]
+        if (at(y, x) > 0 && at(y - 1, x) === 0 && at(y, x - 1) === 0) corners++
+      }
+      expect(corners).toBe(counts[i])
     }
     expect(new Set(counts).size).toBe(6)
+  })
+  it("shuffle contexts without leaving the visible tokens, and spread them over the image", () => {
+    const grid = { height: 7, width: 7 }
+    const mean = (indices: Int32Array) => indices.reduce((sum, token) => sum + token, 0) / indices.length
+    let [raster, shuffled] = [0, 0]
+    for (let step = 0; step < 20; step++) {
+      const options = { ...officialBlockMasks, minKeep: 4 }
+      const first = drawBlockMasks(grid, 32, key(1), step, options)
+      const mixed = drawBlockMasks(grid, 32, key(1), step, { ...options, align: "shuffle" })
+      expect(mixed.target).toEqual(first.target)
+      expect(mixed.contextTokens).toBe(first.contextTokens)
+      for (let i = 0; i < 32; i++) {
+        const context = mixed.context.subarray(i * mixed.contextTokens, (i + 1) * mixed.contextTokens)
+        expect(new Set(context).size).toBe(mixed.contextTokens)
+      }
+      // Where nothing is cut, the same tokens.
+      const [alone, alike] = [
+        drawBlockMasks(grid, 1, key(2), step, options),
+        drawBlockMasks(grid, 1, key(2), step, { ...options, align: "shuffle" }),
+      ]
+      expect([...alike.context].sort((a, b) => a - b)).toEqual([...alone.context])
+      raster += mean(first.context) / 20
+      shuffled += mean(mixed.context) / 20
+    }
+    expect(shuffled - raster).toBeGreaterThan(5)
   })
 })
 
