@@ -5,10 +5,12 @@
  *   npm run reproduce -- snell.vit snella.vit          some of them
  *   npm run reproduce -- --db results.db --workers 2   where the numbers go, and how many trials run at once
  *
+ * Where experiments/queries/ has a .sql file of an experiment's name, its answer follows the table.
+ *
  * An interrupted reproduction continues where it stopped: finished trials are in the database and are reused.
  */
 import { spawn, spawnSync } from "node:child_process"
-import { mkdirSync, readdirSync, writeFileSync } from "node:fs"
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
 import { cpus } from "node:os"
 import { basename, join } from "node:path"
 import { parseArgs } from "node:util"
@@ -37,8 +39,21 @@ if (unknown.length > 0) {
   process.exit(2)
 }
 
-const exp = (...args: string[]): string =>
-  spawnSync(process.execPath, [program, ...args, "--db", values.db], { cwd: root, encoding: "utf8" }).stdout
+/** What `exp` prints; its complaint, where it has one. */
+const exp = (...args: string[]): string => {
+  const ended = spawnSync(process.execPath, [program, ...args, "--db", values.db], { cwd: root, encoding: "utf8" })
+  return ended.status === 0 ? ended.stdout : ended.stderr
+}
+
+/** The query of an experiment, what its comment says it asks, and what the database answers. */
+function answer(name: string): string[] {
+  const path = join(root, "experiments", "queries", `${name}.sql`)
+  if (!existsSync(path)) return []
+  const lines = readFileSync(path, "utf8").split("\n")
+  const question = lines.filter((line) => line.startsWith("--"))
+  const statement = lines.filter((line) => !line.startsWith("--")).join("\n")
+  return [`experiments/queries/${name}.sql`, ...question, "", exp("sql", statement).trim(), ""]
+}
 
 let failures = 0
 for (const name of wanted) {
@@ -61,6 +76,7 @@ for (const name of wanted) {
       "",
       exp("show", name).trim(),
       "",
+      ...answer(name),
     ].join("\n"),
   )
 }
