@@ -10,6 +10,7 @@ const required = 24
 
 if (Number(process.versions.node.split(".")[0]) >= required) {
   module.enableCompileCache?.()
+  await import("../../engine/src/quick-resolution.ts")
   await import("../src/main.ts")
 } else {
   const node = bundledNode()

@@ -1,9 +1,14 @@
 import type { RunEvent } from "@exp/engine"
-import stringWidth from "string-width"
 import { duration } from "./numbers.ts"
 import { plainText, style } from "./terminal.ts"
 
 type EventOf<T extends RunEvent["type"]> = Extract<RunEvent, { readonly type: T }>
+
+/**
+ * Columns that a text takes. What counts them exactly takes as long to load as all the rest of this command, so it comes
+ * with the first line that is drawn.
+ */
+let columnsOf = (text: string): number => text.length
 
 /** Milliseconds between redraws on a terminal, and between lines elsewhere. */
 const redrawEvery = 100
@@ -35,6 +40,14 @@ export class ProgressLine {
     this.#live = stream.isTTY === true && !options.plain && process.env["CI"] === undefined
     this.#timer = setInterval(() => this.#tick(), this.#live ? redrawEvery : lineEvery)
     this.#timer.unref()
+    if (this.#live) {
+      const later = setTimeout(() => {
+        void import("string-width").then((module) => {
+          columnsOf = module.default
+        })
+      }, 1_000)
+      later.unref()
+    }
   }
 
   /** Keeps messages back while something else owns the screen. */
@@ -143,7 +156,7 @@ export class ProgressLine {
     if (this.#closed || this.#trials === 0) return
     let line = this.#line()
     const width = (this.#stream.columns ?? 100) - 1
-    while (stringWidth(line) > width) line = `${line.slice(0, -2)}…`
+    while (columnsOf(line) > width) line = `${line.slice(0, -2)}…`
     this.#stream.write(`\r\u001b[2K${line}`)
     this.#drawn = true
   }

@@ -1,15 +1,12 @@
 import { relative } from "node:path"
 import { stripVTControlCharacters } from "node:util"
 import { interruptSignals, loadExperiment, type Report, type RunEvent, runExperiment } from "@exp/engine"
+import type { PreparedRun } from "@exp/engine/prepare"
 import { plan, pointLabel } from "@exp/spec"
-import { planLine, printPlan, specOptions } from "./check-command.ts"
 import type { RunCommandOptions } from "./commands/run.ts"
-import { byPoint, comparisonOfReport, summarise } from "./comparison-table.ts"
 import { experimentPath } from "./experiment-path.ts"
-import { json } from "./json.ts"
 import { duration, number } from "./numbers.ts"
 import { profileOf } from "./plan-options.ts"
-import { printComparisons } from "./print-comparison.ts"
 import { ProgressLine } from "./progress-line.ts"
 import { UsageError } from "./report-error.ts"
 import { plainText, style } from "./terminal.ts"
@@ -17,6 +14,7 @@ import { plainText, style } from "./terminal.ts"
 /**
  * Carries an experiment out and prints what came of it.
  *
+ * @param prepared what was begun for this file and database already; the caller ends it
  * @returns the exit code: 0 ok, 1 some trials failed, 130 interrupted
  * @throws LoadError, SpecError, a store error
  */
@@ -24,9 +22,11 @@ export async function runCommand(
   argument: string,
   options: RunCommandOptions,
   output: { db: string; json: boolean },
+  prepared?: PreparedRun,
 ): Promise<number> {
   const file = experimentPath(argument)
   if (options.dryRun === true) {
+    const { planLine, printPlan, specOptions } = await import("./check-command.ts")
     const { experiment } = await loadExperiment(file)
     const planned = plan(experiment, specOptions(options))
     if (output.json) {
@@ -67,14 +67,12 @@ export async function runCommand(
       },
       signal,
       killSignal,
+      prepared,
     })
     await (await screen)?.close()
     progress.close()
-    if (output.json)
-      process.stdout.write(
-        `${json({ ...report, summary: byPoint(comparisonOfReport(report)).map((part) => ({ point: part.point, ...summarise(part) })) })}\n`,
-      )
-    else finish(report, output.db)
+    if (output.json) await printJson(report)
+    else await finish(report, output.db)
     return report.exitCode
   } finally {
     await (await screen)?.close()
@@ -189,7 +187,22 @@ function show(event: RunEvent, progress: ProgressLine): void {
 const same = (a: Readonly<Record<string, unknown>>, b: Readonly<Record<string, unknown>>) =>
   JSON.stringify(a) === JSON.stringify(b)
 
-function finish(report: Report, db: string): void {
+// What prints the results is loaded when there are some: a run is to begin at once.
+
+async function printJson(report: Report): Promise<void> {
+  const [{ byPoint, comparisonOfReport, summarise }, { json }] = await Promise.all([
+    import("./comparison-table.ts"),
+    import("./json.ts"),
+  ])
+  const summary = byPoint(comparisonOfReport(report)).map((part) => ({ point: part.point, ...summarise(part) }))
+  process.stdout.write(`${json({ ...report, summary })}\n`)
+}
+
+async function finish(report: Report, db: string): Promise<void> {
+  const [{ comparisonOfReport }, { printComparisons }] = await Promise.all([
+    import("./comparison-table.ts"),
+    import("./print-comparison.ts"),
+  ])
   process.stdout.write(`\n${style("bold", report.experiment, process.stdout)}  ${report.db}\n\n`)
   printComparisons(comparisonOfReport(report), process.stdout)
   const border = report.selections.filter((selection) => selection.atBorder).map((selection) => selection.condition)

@@ -71,15 +71,15 @@ export class Ledger {
       device: options.device,
       host: parseIdentity(options.owner)?.host ?? "",
       codeHash: provenance.code.hash,
-      gitCommit: provenance.gitCommit,
-      gitDirty: provenance.gitDirty,
+      gitCommit: provenance.git.commit,
+      gitDirty: provenance.git.dirty,
       packages: provenance.packages,
       environment: { ...provenance.environment, files: provenance.code.files },
     }
     this.#diff =
-      provenance.gitDiff === undefined || provenance.gitDiff === ""
+      (provenance.git.diff ?? "") === ""
         ? undefined
-        : store.artifacts.put(Buffer.from(provenance.gitDiff), "text/x-diff")
+        : store.artifacts.put(Buffer.from(provenance.git.diff ?? ""), "text/x-diff")
     const { experiment, compare, baseline } = options.plan
     const id = store.experiments.register({
       name: experiment.name,

@@ -1,4 +1,5 @@
 import type { RunEvent } from "./events.ts"
+import type { PreparedRun } from "./prepare.ts"
 
 /** What `exp run` asks of the engine. Everything but the file has a default. */
 export interface RunOptions {
@@ -26,6 +27,8 @@ export interface RunOptions {
   readonly maxFailures?: number | undefined
   /** Resident memory in bytes at which a worker is stopped and its trial fails; default: its share of the machine. */
   readonly memoryLimit?: number | undefined
+  /** What {@link prepareRun} has begun for the same file and database already. The run ends its workers. */
+  readonly prepared?: PreparedRun | undefined
   /** Receives every event, in order, on the caller's event loop. It must not throw. */
   readonly onEvent?: ((event: RunEvent) => void) | undefined
   /** Abort once: trials checkpoint, become `interrupted`, and the report comes with exit code 130. */

@@ -24,7 +24,6 @@ export type JobEnd =
 export interface PoolOptions {
   readonly file: string
   readonly db: string
-  readonly onLine: (line: OutputLine) => void
   /** Extra variables for the workers. */
   readonly environment?: Readonly<Record<string, string>>
 }
@@ -63,7 +62,7 @@ export class Worker {
   #alive = true
   #isReady = false
 
-  constructor(index: number, options: PoolOptions) {
+  constructor(index: number, options: PoolOptions, onLine: (line: OutputLine) => void) {
     this.index = index
     // A process group of its own: Ctrl-C in the terminal reaches the coordinator alone, and a kill reaches whatever the
     // trial has started. The coordinator's identity in the arguments lets whoever takes over recognise an orphan.
@@ -84,7 +83,7 @@ export class Worker {
     this.pid = child.pid ?? -1
     const line = (output: OutputLine) => {
       this.#lines.add(output.line)
-      options.onLine(output)
+      onLine(output)
     }
     if (child.stdout) readLines(child.stdout, "stdout", line)
     if (child.stderr) readLines(child.stderr, "stderr", line)
@@ -130,7 +129,8 @@ export class Worker {
         clearTimeout(late)
         // Whatever the trial has left behind in its group goes with it.
         signalGroup(this.pid, "SIGKILL")
-        // The pipes may still hold the last words; a grandchild that kept them open must not hold us up.
+        // The channel may still hold the word how the trial ended, and the pipes its last lines. The channel closes with
+        // the process; the pipes only when whoever inherited them closes them too, and that must not hold us up.
         const settled = () => {
           clearTimeout(patience)
           const failure = this.#exitFailure(code, signal)
@@ -147,8 +147,16 @@ export class Worker {
           }
           resolve()
         }
-        const patience = setTimeout(settled, 250)
+        let patience: NodeJS.Timeout | undefined
         child.once("close", settled)
+        const channelRead = () => {
+          clearTimeout(patience)
+          patience = setTimeout(settled, 250)
+        }
+        if (child.connected) {
+          patience = setTimeout(settled, 10_000)
+          child.once("disconnect", channelRead)
+        } else channelRead()
       })
     })
   }
@@ -273,6 +281,8 @@ export class WorkerPool {
   readonly #guard: NodeJS.Timeout
   #memoryLimit = Number.POSITIVE_INFINITY
   #closed = false
+  /** Receives what the workers print. */
+  onLine: (line: OutputLine) => void = () => {}
 
   /** A pool without slots; {@link open} gives it some. */
   constructor(options: PoolOptions) {
@@ -299,7 +309,7 @@ export class WorkerPool {
   }
 
   #spawn(index: number): Worker {
-    const worker = new Worker(index, this.#options)
+    const worker = new Worker(index, this.#options, (line) => this.onLine(line))
     this.#workers.add(worker)
     void worker.gone.then(() => {
       this.#workers.delete(worker)
@@ -344,6 +354,12 @@ export class WorkerPool {
   /** Kills every worker at once. */
   killAll(): void {
     for (const worker of this.#workers) worker.kill()
+  }
+
+  /** Kills all workers; resolves when their processes are gone. Does nothing to a pool that is closed. */
+  abandon(): Promise<void> {
+    this.killAll()
+    return this.close()
   }
 
   /** Ends all workers; resolves when their processes are gone. */

@@ -1,6 +1,4 @@
-import { existsSync } from "node:fs"
 import { availableParallelism, freemem, totalmem } from "node:os"
-import { resolve } from "node:path"
 import { canonicalJson, contentHash, type Plan, plan as planExperiment } from "@exp/spec"
 import { openStore, type Store } from "@exp/store"
 import * as Digest from "effect/crypto/Digest"
@@ -12,7 +10,7 @@ import * as Journal from "./journal.ts"
 import { Ledger } from "./ledger.ts"
 import { loadExperiment } from "./load.ts"
 import type { RunOptions } from "./options.ts"
-import { WorkerPool } from "./pool.ts"
+import { prepareRun } from "./prepare.ts"
 import { formatIdentity, liveness, thisProcess } from "./process-identity.ts"
 import { collectProvenance, type Provenance } from "./provenance.ts"
 import { recordedCommand } from "./resume.ts"
@@ -38,15 +36,14 @@ export function defaultWorkers(device: string): number {
  * when runs.db cannot be used. A trial that fails is no error here: it is in the report.
  */
 export async function runExperiment(options: RunOptions): Promise<Report> {
-  const db = resolve(options.db ?? "runs.db")
+  // The first worker loads the experiment while this process does.
+  const { pool, db, git } = options.prepared ?? prepareRun(options)
   let session: Session | undefined
-  const pool = new WorkerPool({ file: resolve(options.file), db, onLine: (line) => session?.output(line) })
+  pool.onLine = (line) => session?.output(line)
   const kill = () => pool.killAll()
   options.killSignal?.addEventListener("abort", kill)
   let store: Store | undefined
   try {
-    // The first worker loads the experiment while this process does.
-    if (existsSync(options.file)) pool.warm()
     const { file, experiment } = await loadExperiment(options.file)
     const plan = planExperiment(experiment, {
       ...(options.profile === undefined ? {} : { profile: options.profile }),
@@ -58,7 +55,7 @@ export async function runExperiment(options: RunOptions): Promise<Report> {
     const trials = plan.count.tune + plan.count.compare
     const workers = Math.max(1, Math.min(options.workers ?? defaultWorkers(device), trials))
     pool.open(workers, options.memoryLimit ?? defaultMemoryLimit(workers))
-    const provenance = await collectProvenance(file, device)
+    const provenance = collectProvenance(file, device, await git)
     const owner = formatIdentity(thisProcess())
     const tell = (event: RunEvent): void => {
       try {
@@ -141,8 +138,7 @@ export async function runExperiment(options: RunOptions): Promise<Report> {
     return report
   } finally {
     options.killSignal?.removeEventListener("abort", kill)
-    pool.killAll()
-    await pool.close()
+    await pool.abandon()
     store?.close()
   }
 }

@@ -1,5 +1,6 @@
 import { type Command, InvalidArgumentError, Option } from "commander"
 import { databasePath, wantsJson } from "../database-path.ts"
+import { experimentPath } from "../experiment-path.ts"
 import { addPlanOptions, type PlanOptions } from "../plan-options.ts"
 
 /** What `exp run` accepts besides the options of the plan. */
@@ -40,7 +41,17 @@ export function register(program: Command): void {
     .option("--dry-run", "print the plan and stop")
     .option("--plain", "plain lines instead of a live display")
     .action(async (file: string, options: RunCommandOptions, command: Command) => {
-      const { runCommand } = await import("../run-command.ts")
-      process.exitCode = await runCommand(file, options, { db: databasePath(command), json: wantsJson(command) })
+      const db = databasePath(command)
+      // A worker process loads the experiment while this one loads the engine.
+      const prepared =
+        options.dryRun === true
+          ? undefined
+          : (await import("@exp/engine/prepare")).prepareRun({ file: experimentPath(file), db })
+      try {
+        const { runCommand } = await import("../run-command.ts")
+        process.exitCode = await runCommand(file, options, { db, json: wantsJson(command) }, prepared)
+      } finally {
+        await prepared?.pool.abandon()
+      }
     })
 }
