@@ -1,62 +1,37 @@
-"""The peer of tensor-vit.ts: the same vision transformer and AdamW in PyTorch, one thread, steps timed on request.
-
-Arguments: width, batch. Each input line is a number of steps; the answer is the mean wall and CPU milliseconds of one.
-"""
+"""The peer of tensor-vit.ts. Arguments: the data file, width."""
 import sys
-import time
 
 import torch
 import torch.nn.functional as F
+from _torch_peer import load, serve
 
-torch.set_num_threads(1)
-torch.manual_seed(0)
-width, batch = int(sys.argv[1]), int(sys.argv[2])
-depth, heads, hidden, tokens, pixels, classes = 4, 4, 4 * width, 17, 49, 10
-
-
-def weight(*shape):
-    return (0.02 * torch.randn(*shape)).requires_grad_()
+p, given = load()
+width, depth, heads = int(sys.argv[2]), 4, 4
+images, labels = given["images"], given["labels"].long()
+batch = images.shape[0]
 
 
-def zeros(*shape):
-    return torch.zeros(*shape, requires_grad=True)
+def linear(name, x):
+    return x @ p[f"{name}.weight"] + p[f"{name}.bias"]
 
 
-p = {"patch.w": weight(pixels, width), "patch.b": zeros(width), "cls": weight(width), "pos": weight(tokens, width)}
-for i in range(depth):
-    for n in ("n1", "n2"):
-        p[f"{i}.{n}.s"] = torch.ones(width, requires_grad=True)
-        p[f"{i}.{n}.b"] = zeros(width)
-    for n in "qkvo":
-        p[f"{i}.{n}.w"], p[f"{i}.{n}.b"] = weight(width, width), zeros(width)
-    p[f"{i}.f1.w"], p[f"{i}.f1.b"] = weight(width, hidden), zeros(hidden)
-    p[f"{i}.f2.w"], p[f"{i}.f2.b"] = weight(hidden, width), zeros(width)
-p["n.s"], p["n.b"] = torch.ones(width, requires_grad=True), zeros(width)
-p["head.w"], p["head.b"] = weight(width, classes), zeros(classes)
-optimizer = torch.optim.AdamW(p.values(), lr=1e-3, weight_decay=0.0)
-images = torch.randn(batch, 4, 7, 4, 7)
-labels = torch.arange(batch) % classes
+def norm(name, x):
+    return F.layer_norm(x, (width,), p[f"{name}.scale"], p[f"{name}.bias"], 1e-6)
 
 
-def forward():
-    x = images.permute(0, 1, 3, 2, 4).reshape(batch, 16, 49) @ p["patch.w"] + p["patch.b"]
-    x = torch.cat([p["cls"].expand(batch, 1, width), x], 1) + p["pos"]
+def loss():
+    pixels = images.reshape(batch, 4, 7, 4, 7).permute(0, 1, 3, 2, 4).reshape(batch, 16, 49)
+    x = torch.cat([p["cls"].expand(batch, 1, width), linear("patch", pixels)], 1) + p["positions"]
     for i in range(depth):
-        h = F.layer_norm(x, (width,), p[f"{i}.n1.s"], p[f"{i}.n1.b"], 1e-6)
-        q, k, v = ((h @ p[f"{i}.{n}.w"] + p[f"{i}.{n}.b"]).view(batch, tokens, heads, -1).transpose(1, 2) for n in "qkv")
+        at = f"blocks.{i}"
+        h = norm(f"{at}.norm1", x)
+        q, k, v = (
+            linear(f"{at}.attention.{n}", h).view(batch, 17, heads, -1).transpose(1, 2) for n in ("query", "key", "value")
+        )
         a = torch.softmax(q @ k.transpose(-1, -2) * (width // heads) ** -0.5, -1) @ v
-        a = a.transpose(1, 2).reshape(batch, tokens, width)
-        x = x + a @ p[f"{i}.o.w"] + p[f"{i}.o.b"]
-        h = F.layer_norm(x, (width,), p[f"{i}.n2.s"], p[f"{i}.n2.b"], 1e-6)
-        x = x + F.gelu(h @ p[f"{i}.f1.w"] + p[f"{i}.f1.b"]) @ p[f"{i}.f2.w"] + p[f"{i}.f2.b"]
-    return F.layer_norm(x[:, 0], (width,), p["n.s"], p["n.b"], 1e-6) @ p["head.w"] + p["head.b"]
+        x = x + linear(f"{at}.attention.output", a.transpose(1, 2).reshape(batch, 17, width))
+        x = x + linear(f"{at}.mlp.fc2", F.gelu(linear(f"{at}.mlp.fc1", norm(f"{at}.norm2", x))))
+    return F.cross_entropy(linear("head", norm("norm", x[:, 0])), labels)
 
 
-for line in sys.stdin:
-    steps = int(line)
-    wall, cpu = time.perf_counter(), time.process_time()
-    for _ in range(steps):
-        optimizer.zero_grad()
-        F.cross_entropy(forward(), labels).backward()
-        optimizer.step()
-    print((time.perf_counter() - wall) * 1e3 / steps, (time.process_time() - cpu) * 1e3 / steps, flush=True)
+serve(p, loss)

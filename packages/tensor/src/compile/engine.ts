@@ -141,7 +141,7 @@ export function openSession(model: Uint8Array, options: { threads?: number; prof
       ...(options.profile ? { enableProfiling: true, profileFilePrefix: options.profile } : {}),
     })
   } catch (error) {
-    native.dispose()
+    // A session that did not load has nothing to free: disposing of it would throw and hide the reason.
     throw new NativeRuntimeError("the compiled step was refused by ONNX Runtime", error)
   }
   const session = new Session(hash, native)
