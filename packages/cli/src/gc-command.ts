@@ -5,6 +5,8 @@ import { bytes } from "./numbers.ts"
 import { textTable } from "./table.ts"
 
 const what = {
+  runs: "removed runs, with their metrics, logs and results",
+  experiments: "removed experiments",
   checkpoints: "checkpoints of finished trials",
   stages: "results of stages that no run has used",
   artifacts: "artifacts that nothing refers to",
@@ -37,5 +39,8 @@ export async function gcCommand(
     { title: "size", align: "right" },
   ] as const
   process.stdout.write(`${textTable(columns, [...rows, ["in all", "", bytes(total)]])}\n`)
+  if (free) store.compact()
+  if (!free && garbage.runs.count + garbage.experiments.count > 0)
+    process.stdout.write("What was removed can be had back until then: exp rm --undo NAME.\n")
   if (!free) process.stdout.write("Nothing was changed; exp gc --yes frees it.\n")
 }

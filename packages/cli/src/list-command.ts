@@ -33,7 +33,14 @@ export async function listCommand(
   output: { db: string; json: boolean },
 ): Promise<void> {
   using store = openStore(output.db, { mode: "read" })
-  const narrowed = [options.status, options.arm, options.where, options.tag, options.since]
+  const narrowed = [
+    options.status,
+    options.arm,
+    options.where,
+    options.tag,
+    options.since,
+    options.removed || undefined,
+  ]
   const runs = experiment !== undefined || options.runs === true || narrowed.some((option) => option !== undefined)
   if (runs) listRuns(store, filterOf(store, experiment, options), output)
   else listExperiments(store, output)
@@ -60,6 +67,7 @@ function filterOf(store: Store, experiment: string | undefined, options: ListOpt
     tag: options.tag,
     since: options.since === undefined ? undefined : parseSince(options.since),
     where: options.where?.flatMap(parseWhere),
+    removed: options.removed === true ? "only" : undefined,
     limit: options.limit,
   }
 }
@@ -73,6 +81,8 @@ function listExperiments(store: Store, output: { json: boolean }): void {
       task: row.task,
       updatedAt: row.updatedAt,
       question: row.question,
+      tags: store.tags.of("experiment", row.name),
+      note: row.note,
     })),
   )
   if (output.json) {
@@ -83,6 +93,7 @@ function listExperiments(store: Store, output: { json: boolean }): void {
     process.stdout.write("No experiments yet. Start one with: exp run snella.vit.ts --quick\n")
     return
   }
+  const tagged = rows.some(({ tags }) => tags.length > 0)
   process.stdout.write(
     `${textTable(
       [
@@ -92,15 +103,17 @@ function listExperiments(store: Store, output: { json: boolean }): void {
         { title: "running", align: "right" },
         { title: "failed", align: "right" },
         { title: "updated" },
+        ...(tagged ? [{ title: "tags" } as const] : []),
         { title: "question" },
       ],
-      rows.map(({ experiment, profile, progress, updatedAt, question }) => [
+      rows.map(({ experiment, profile, progress, updatedAt, question, tags }) => [
         experiment,
         profile,
         `${progress.completed}/${progress.total}`,
         String(progress.running + progress.queued),
         String(progress.failed),
         ago(Number(updatedAt)),
+        ...(tagged ? [tags.join(", ")] : []),
         question ?? "",
       ]),
       terminalWidth(),
@@ -123,6 +136,15 @@ function listRuns(store: Store, filter: RunFilter, output: { json: boolean }): v
   }
   const elapsed = (run: RunListItem) =>
     run.startedAt === null ? "" : duration((run.finishedAt ?? run.heartbeatAt ?? run.startedAt) - run.startedAt)
+  // Columns that nobody has filled take no room.
+  const optional = (
+    [
+      ["name", (run) => run.name ?? ""],
+      ["tags", (run) => run.tags.join(", ")],
+      ["note", (run) => run.note?.split("\n")[0] ?? ""],
+      ["error", (run) => errorText(run.error)],
+    ] as readonly (readonly [string, (run: RunListItem) => string])[]
+  ).filter(([, text]) => runs.some((run) => text(run) !== ""))
   process.stdout.write(
     `${textTable(
       [
@@ -134,7 +156,7 @@ function listRuns(store: Store, filter: RunFilter, output: { json: boolean }): v
         { title: "status" },
         { title: "time", align: "right" },
         ...compare.map((title) => ({ title, align: "right" }) as const),
-        { title: "error" },
+        ...optional.map(([title]) => ({ title })),
       ],
       runs.map((run) => [
         String(run.id),
@@ -145,7 +167,7 @@ function listRuns(store: Store, filter: RunFilter, output: { json: boolean }): v
         run.lost ? "lost" : run.status,
         elapsed(run),
         ...compare.map((metric) => (run.metrics[metric] === undefined ? "" : number(run.metrics[metric]))),
-        errorText(run.error),
+        ...optional.map(([, text]) => text(run)),
       ]),
       terminalWidth(),
     )}\n`,

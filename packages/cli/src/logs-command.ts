@@ -2,6 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises"
 import { findTarget } from "@exp/engine"
 import { isLive, type LogLine, openStore, type Store } from "@exp/store"
 import type { LogsOptions } from "./commands/logs.ts"
+import { json } from "./json.ts"
 import { UsageError } from "./report-error.ts"
 import { plainText, style } from "./terminal.ts"
 
@@ -22,7 +23,7 @@ export async function logsCommand(
     for (const line of lines) {
       if (line.id <= last) continue
       last = line.id
-      if (output.json) process.stdout.write(`${JSON.stringify(line)}\n`)
+      if (output.json) process.stdout.write(`${json(line, 0)}\n`)
       else {
         const level =
           line.level === "error" || line.level === "stderr" ? "red" : line.level === "warn" ? "yellow" : "dim"

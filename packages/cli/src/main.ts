@@ -14,12 +14,16 @@ import { register as gc } from "./commands/gc.ts"
 import { register as importResults } from "./commands/import.ts"
 import { register as logs } from "./commands/logs.ts"
 import { register as ls } from "./commands/ls.ts"
+import { register as name } from "./commands/name.ts"
+import { register as note } from "./commands/note.ts"
 import { register as plot } from "./commands/plot.ts"
 import { register as rank } from "./commands/rank.ts"
 import { register as resume } from "./commands/resume.ts"
+import { register as rm } from "./commands/rm.ts"
 import { register as run } from "./commands/run.ts"
 import { register as show } from "./commands/show.ts"
 import { register as sql } from "./commands/sql.ts"
+import { register as tag } from "./commands/tag.ts"
 import { register as watch } from "./commands/watch.ts"
 import { ExitCode } from "./exit-code.ts"
 import { reportError } from "./report-error.ts"
@@ -55,6 +59,10 @@ for (const register of [
   watch,
   logs,
   cancel,
+  tag,
+  note,
+  name,
+  rm,
   sql,
   rank,
   importResults,

@@ -1,7 +1,7 @@
 import { byPoint, type Comparison, type ComparisonSummary, summarise } from "./comparison-table.ts"
 import { bytes, duration, inUnit, number, whole } from "./numbers.ts"
 import { type Column, textTable } from "./table.ts"
-import { style, terminalWidth } from "./terminal.ts"
+import { plainText, style, terminalWidth } from "./terminal.ts"
 
 /** p values as people read them. */
 const probability = (p: number): string => (p < 0.001 ? "<0.001" : p.toFixed(3))
@@ -9,7 +9,7 @@ const probability = (p: number): string => (p < 0.001 ? "<0.001" : p.toFixed(3))
 /** Prints a comparison: one table for each point of the sweep, each with what it supports. */
 export function printComparisons(comparison: Comparison, stream: NodeJS.WriteStream): void {
   for (const part of byPoint(comparison)) {
-    if (part.point !== "") stream.write(`${style("bold", part.point, stream)}\n\n`)
+    if (part.point !== "") stream.write(`${style("bold", plainText(part.point), stream)}\n\n`)
     printComparison(summarise(part), stream)
     if (part.point !== "") stream.write("\n")
   }
@@ -49,7 +49,7 @@ export function printComparison(summary: ComparisonSummary, stream: NodeJS.Write
       row.corrected === undefined ? "" : probability(row.corrected),
     ]
   })
-  stream.write(`${textTable(columns, rows, terminalWidth(stream))}\n\n${summary.verdict}\n`)
+  stream.write(`${textTable(columns, rows, terminalWidth(stream))}\n\n${plainText(summary.verdict)}\n`)
   const stale = conditions.reduce((sum, row) => sum + row.stale, 0)
   if (stale > 0) {
     stream.write(

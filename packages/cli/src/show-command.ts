@@ -1,5 +1,6 @@
 import { openStore, type Store } from "@exp/store"
 import { byPoint, comparisonOfStore, summarise } from "./comparison-table.ts"
+import { runNamed } from "./find-run.ts"
 import { json } from "./json.ts"
 import { errorText } from "./list-command.ts"
 import { bytes, duration, inUnit, number } from "./numbers.ts"
@@ -16,16 +17,11 @@ import { plainText, style, terminalWidth } from "./terminal.ts"
 export async function showCommand(id: string, output: { db: string; json: boolean }): Promise<void> {
   using store = openStore(output.db, { mode: "read" })
   if (store.experiments.get(id) !== undefined) return showExperiment(store, id, output)
-  if (/^\d+$/.test(id) && store.runs.get(Number(id)) !== undefined) return showRun(store, Number(id), output)
-  if (/^[0-9a-f]{4,}$/.test(id)) {
-    const trials = store.trials.startingWith(id)
-    if (trials.length > 1) throw new UsageError(`${id} is the beginning of several trials: ${trials.join(", ")}.`)
-    const run = trials[0] === undefined ? undefined : store.runs.ofTrial(trials[0]).at(-1)
-    if (run !== undefined) return showRun(store, run.id, output)
-  }
+  const run = runNamed(store, id)
+  if (run !== undefined) return showRun(store, run.id, output)
   const names = store.experiments.list().map((row) => row.name)
   throw new UsageError(
-    `Nothing in ${store.path} is called ${id}. Give an experiment (${names.join(", ") || "there are none yet"}), a run number or the beginning of a trial id; \`exp ls --runs\` lists runs.`,
+    `Nothing in ${store.path} is called ${id}. Give an experiment (${names.join(", ") || "there are none yet"}), a run number, a run's name or the beginning of a trial id; \`exp ls --runs\` lists runs.`,
   )
 }
 
@@ -43,11 +39,15 @@ function showExperiment(store: Store, name: string, output: { json: boolean }): 
       ...rest,
       summary: byPoint(comparison).map((part) => ({ point: part.point, ...summarise(part) })),
     }))
-    process.stdout.write(`${json({ experiment: row, profiles })}\n`)
+    process.stdout.write(`${json({ experiment: row, tags: store.tags.of("experiment", name), profiles })}\n`)
     return
   }
   const say = (text: string) => process.stdout.write(`${text}\n`)
   say(`${style("bold", plainText(name), process.stdout)}  ${plainText(row.question ?? "")}`)
+  const tags = store.tags.of("experiment", name)
+  if (row.deletedAt !== null) say(`removed; exp rm --undo ${plainText(name)} brings it back`)
+  if (tags.length > 0) say(`tags: ${plainText(tags.join(", "))}`)
+  if (row.note !== null) say(`note: ${plainText(row.note)}`)
   for (const { profile, progress, comparison, selections } of summaries) {
     const summary = summarise(comparison)
     const { completed, total, running, failed } = progress
@@ -102,8 +102,11 @@ function showRun(store: Store, runId: number, output: { json: boolean }): void {
   const summaries = store.metrics.summaries(runId)
   const artifacts = store.artifacts.ofRun(runId)
   const lines = store.logs.tail(runId, { limit: 10 })
+  const tags = store.queries
+    .runs({ trial: run.trialId, removed: true, limit: 1000 })
+    .find(({ id }) => id === runId)?.tags
   if (output.json) {
-    process.stdout.write(`${json({ run, trial, metrics: summaries, artifacts, logs: lines })}\n`)
+    process.stdout.write(`${json({ run, tags, trial, metrics: summaries, artifacts, logs: lines })}\n`)
     return
   }
   const say = (text: string) => process.stdout.write(`${plainText(text)}\n`)
@@ -121,7 +124,10 @@ function showRun(store: Store, runId: number, output: { json: boolean }): void {
     ],
   ]
   if (run.error !== null && run.error !== undefined) facts.push(["error", errorText(run.error)])
-  say(`run ${runId}`)
+  if (tags !== undefined && tags.length > 0) facts.push(["tags", tags.join(", ")])
+  if (run.note !== null) facts.push(["note", run.note])
+  if (run.deletedAt !== null) facts.push(["removed", `exp rm --undo ${runId} brings it back`])
+  say(`run ${runId}${run.name === null ? "" : `  ${run.name}`}`)
   for (const [name, value] of facts) say(`  ${name.padEnd(9)} ${value}`)
   say("config")
   for (const line of JSON.stringify(trial.config, null, 2).split("\n").slice(1, -1)) say(line)

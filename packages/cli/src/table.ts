@@ -21,10 +21,12 @@ const cut = (text: string, width: number): string => {
 
 /**
  * A text table with aligned columns, two spaces apart. Where it is wider than `width`, the widest left-aligned columns
- * are cut with an ellipsis. Cells are made safe for a terminal.
+ * are cut with an ellipsis, then titles above numbers, then what still stands out at the end of the lines. Cells are made safe for a terminal.
  */
-export function textTable(columns: readonly Column[], rows: readonly (readonly string[])[], width = Infinity): string {
-  const cells = rows.map((row) => columns.map((_, c) => plainText(row[c] ?? "").replaceAll(/[\n\t]/g, " ")))
+export function textTable(wanted: readonly Column[], rows: readonly (readonly string[])[], width = Infinity): string {
+  const oneLine = (text: string) => plainText(text).replaceAll(/[\n\t]/g, " ")
+  const columns = wanted.map((column) => ({ ...column, title: oneLine(column.title) }))
+  const cells = rows.map((row) => columns.map((_, c) => oneLine(row[c] ?? "")))
   const widths = columns.map((column, c) =>
     Math.max(stringWidth(column.title), ...cells.map((row) => stringWidth(row[c]!))),
   )
@@ -33,6 +35,18 @@ export function textTable(columns: readonly Column[], rows: readonly (readonly s
     let widest = -1
     for (let c = 0; c < columns.length; c++) {
       if (columns[c]!.align !== "right" && widths[c]! > 6 && (widest < 0 || widths[c]! > widths[widest]!)) widest = c
+    }
+    if (widest < 0) break
+    widths[widest]! -= 1
+  }
+  // Numbers are never cut, but the titles above them may be.
+  const needed = columns.map((_, c) => Math.max(6, ...cells.map((row) => stringWidth(row[c]!))))
+  while (total() > width) {
+    let widest = -1
+    for (let c = 0; c < columns.length; c++) {
+      const spare = widths[c]! - needed[c]!
+      if (columns[c]!.align === "right" && spare > 0 && (widest < 0 || spare > widths[widest]! - needed[widest]!))
+        widest = c
     }
     if (widest < 0) break
     widths[widest]! -= 1
@@ -46,5 +60,7 @@ export function textTable(columns: readonly Column[], rows: readonly (readonly s
       })
       .join("  ")
       .trimEnd()
-  return [line(columns.map((c) => c.title)), line(widths.map((w) => "─".repeat(w))), ...cells.map(line)].join("\n")
+  return [line(columns.map((c) => c.title)), line(widths.map((w) => "─".repeat(w))), ...cells.map(line)]
+    .map((text) => (width === Infinity ? text : cut(text, width)))
+    .join("\n")
 }

@@ -12,13 +12,13 @@ export class NothingByThatName extends Data.TaggedError("NothingByThatName")<{ r
   }
 }
 
-/** The beginning of a trial id fits several trials. */
+/** The beginning of a trial id fits several trials, or several runs bear the name. */
 export class SeveralByThatName extends Data.TaggedError("SeveralByThatName")<{
   readonly target: string
   readonly trials: readonly string[]
 }> {
   override get message() {
-    return `${JSON.stringify(this.target)} could be any of ${this.trials.join(", ")}; give more of the id`
+    return `${JSON.stringify(this.target)} could be any of ${this.trials.join(", ")}; give a run number, or more of the id`
   }
 }
 
@@ -28,13 +28,16 @@ export type ControlTarget =
   | { readonly kind: "experiment"; readonly experiment: string }
 
 /**
- * What a user means by a name: an experiment, a run by its number, or a trial by the beginning of its id.
+ * What a user means by a name: an experiment, a run by its number or its name, or a trial by the beginning of its id.
  *
  * @throws NothingByThatName, SeveralByThatName
  */
 export function findTarget(store: Store, name: string): ControlTarget {
   if (store.experiments.get(name) !== undefined) return { kind: "experiment", experiment: name }
   if (/^\d{1,15}$/.test(name) && store.runs.get(Number(name)) !== undefined) return { kind: "run", run: Number(name) }
+  const named = store.runs.named(name)
+  if (named.length > 1) throw new SeveralByThatName({ target: name, trials: named.map((run) => `run ${run}`) })
+  if (named[0] !== undefined) return { kind: "run", run: named[0] }
   const trials = /^[0-9a-f]{4,32}$/.test(name) ? store.trials.startingWith(name, 4) : []
   if (trials.length > 1) throw new SeveralByThatName({ target: name, trials })
   if (trials[0] !== undefined) return { kind: "trial", trial: trials[0] }

@@ -132,6 +132,24 @@ export class Store {
     return found.map((row) => row.quick_check).filter((line) => line !== "ok")
   }
 
+  /**
+   * Gives free pages back to the file system when they are more than a quarter of the file, nothing is running and
+   * nobody else is writing; else it does nothing, and SQLite uses them again by itself.
+   */
+  compact(): void {
+    const { sqlite } = this.connection
+    const [free, all] = (["freelist_count", "page_count"] as const).map(
+      (pragma) => sqlite.pragma(pragma, { simple: true }) as number,
+    )
+    if (free! * 4 < all! || this.runs.live().length > 0) return
+    try {
+      sqlite.exec("VACUUM")
+      sqlite.pragma("wal_checkpoint(TRUNCATE)")
+    } catch {
+      // Somebody reads or writes: another time.
+    }
+  }
+
   /** Writes what is held and closes the file. Throws when rows could not be written, and keeps the store open then. */
   close(): void {
     if (!this.#open) return

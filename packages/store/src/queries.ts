@@ -16,7 +16,8 @@ export interface RunFilter {
   readonly since?: number | undefined
   /** Comparisons on config paths, metrics (last value) and `seed`, `device`, `host`, `attempt`, `status`, `name`, `arm`. */
   readonly where?: readonly WhereTerm[] | undefined
-  readonly removed?: boolean | undefined
+  /** Removed runs too, or only them; a run of nothing but removed experiments is removed with them. */
+  readonly removed?: boolean | "only" | undefined
   /** Only runs older than this one: pass the last id of a page to get the next. */
   readonly before?: number | undefined
   /** 50 unless said otherwise. */
@@ -33,6 +34,9 @@ export interface RunListItem {
   readonly lost: boolean
   readonly name: string | null
   readonly note: string | null
+  /** Of the run and of its trial, in alphabetical order. */
+  readonly tags: readonly string[]
+  readonly removed: boolean
   readonly experiment: string | null
   readonly profile: string | null
   readonly phase: "tune" | "compare" | null
@@ -91,6 +95,11 @@ export interface ArmSummary {
 
 const fewTrials = 2000
 
+/** A run of trials that belong to removed experiments and to no other. */
+const orphaned = `(EXISTS (SELECT 1 FROM experiment_trials x WHERE x.trial_id = r.trial_id) AND NOT EXISTS (
+  SELECT 1 FROM experiment_trials x JOIN experiments e ON e.id = x.experiment_id
+  WHERE x.trial_id = r.trial_id AND e.deleted_at IS NULL))`
+
 const columns: Readonly<Record<string, string>> = {
   seed: "(SELECT seed FROM trials WHERE id = r.trial_id)",
   task: "(SELECT task FROM trials WHERE id = r.trial_id)",
@@ -99,6 +108,7 @@ const columns: Readonly<Record<string, string>> = {
   attempt: "r.attempt",
   status: "r.status",
   name: "r.name",
+  note: "r.note",
   run: "r.id",
   trial: "r.trial_id",
 }
@@ -136,7 +146,11 @@ export class Queries {
       parts.push(part)
       parameters.push(...values)
     }
-    if (filter.removed !== true) add("r.deleted_at IS NULL")
+    if (filter.removed === undefined || filter.removed === false) {
+      add("r.deleted_at IS NULL")
+      // An experiment that is asked for by its name is shown, removed or not.
+      if (filter.experiment === undefined && this.#anyRemoved()) add(`NOT ${orphaned}`)
+    } else if (filter.removed === "only") add(`(r.deleted_at IS NOT NULL OR ${orphaned})`)
     if (filter.before !== undefined) add("r.id < ?", filter.before)
     if (filter.since !== undefined) add("r.created_at >= ?", filter.since)
     if (filter.trial !== undefined) add("r.trial_id = ?", filter.trial)
@@ -177,6 +191,10 @@ export class Queries {
       )
     for (const term of filter.where ?? []) this.#term(term, add)
     return { text: parts.length === 0 ? "1" : parts.join(" AND "), parameters }
+  }
+
+  #anyRemoved(): boolean {
+    return this.#connection.sql("SELECT 1 FROM experiments WHERE deleted_at IS NOT NULL LIMIT 1").get() !== undefined
   }
 
   #term(term: WhereTerm, add: (part: string, ...values: (string | number | null)[]) => void): void {
@@ -242,7 +260,27 @@ export class Queries {
         values.set(runId, of)
       }
     }
-    type Found = Omit<RunListItem, "lost" | "config" | "metrics"> & { lost: number; config: string }
+    const tags = new Map<string, string[]>()
+    for (const { target, tag } of this.#connection
+      .sql<{ target: string; tag: string }>(
+        `SELECT DISTINCT target, tag FROM (
+           SELECT g.target, g.tag FROM json_each(?) j
+           JOIN tags g ON g.kind = 'run' AND g.target = CAST(j.value AS TEXT)
+           UNION ALL
+           SELECT CAST(r.id AS TEXT), g.tag FROM json_each(?) j JOIN runs r ON r.id = j.value
+           JOIN tags g ON g.kind = 'trial' AND g.target = r.trial_id
+         ) ORDER BY tag`,
+      )
+      .all(list, list)) {
+      const of = tags.get(target)
+      if (of === undefined) tags.set(target, [tag])
+      else of.push(tag)
+    }
+    type Found = Omit<RunListItem, "lost" | "config" | "metrics" | "tags" | "removed"> & {
+      lost: number
+      config: string
+      removed: number
+    }
     const items = new Map<number, RunListItem>()
     const preferred = (x: Found) =>
       (filter.experiment === undefined || x.experiment === filter.experiment) &&
@@ -255,19 +293,22 @@ export class Queries {
            r.status IN ('queued', 'running') AND coalesce(r.lease_expires_at < ?, 0) AS lost,
            r.name, r.note, e.name AS experiment, x.profile, x.phase, x.arm, x.condition, t.task, t.seed, r.device, r.host,
            r.pid, r.created_at, r.started_at, r.finished_at, r.heartbeat_at, r.progress_done, r.progress_total,
-           r.code_hash, r.error ->> '$.message' AS error, t.config
+           r.code_hash, r.error ->> '$.message' AS error, t.config,
+           r.deleted_at IS NOT NULL OR (e.deleted_at IS NOT NULL AND ${orphaned}) AS removed
          FROM runs r JOIN trials t ON t.id = r.trial_id
          LEFT JOIN experiment_trials x ON x.trial_id = r.trial_id
          LEFT JOIN experiments e ON e.id = x.experiment_id
          WHERE r.id IN (SELECT value FROM json_each(?))
-         ORDER BY r.id DESC, x.current DESC, x.phase, e.id, x.position`,
+         ORDER BY r.id DESC, e.deleted_at IS NOT NULL, x.current DESC, x.phase, e.id, x.position`,
       )
       .all(now, list)) {
       if (items.has(row.id) || !preferred(row)) continue
-      const { lost, config, ...rest } = row
+      const { lost, config, removed, ...rest } = row
       items.set(row.id, {
         ...rest,
         lost: lost === 1,
+        removed: removed === 1,
+        tags: tags.get(String(row.id)) ?? [],
         config: JSON.parse(config) as Record<string, unknown>,
         metrics: values.get(row.id) ?? {},
       })

@@ -210,6 +210,14 @@ export class Runs {
     return this.#connection.sql("UPDATE runs SET deleted_at = NULL WHERE id = ?").run(runId).changes > 0
   }
 
+  /** Runs that bear a name, the oldest first; removed ones are left out. */
+  named(name: string): number[] {
+    return this.#connection
+      .sql<{ id: number }>("SELECT id FROM runs WHERE name = ? AND deleted_at IS NULL ORDER BY id")
+      .all(name)
+      .map((row) => row.id)
+  }
+
   rename(runId: number, name: string | null): boolean {
     return this.#connection.sql("UPDATE runs SET name = ? WHERE id = ?").run(name, runId).changes > 0
   }

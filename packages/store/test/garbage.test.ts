@@ -91,9 +91,17 @@ it("finds what is of no use, touches nothing by looking, and frees that and no m
   const { kept, gone, stray } = fill()
   // Everything is younger than an hour.
   const nothing = { count: 0, bytes: 0 }
-  expect(findGarbage(store)).toEqual({ checkpoints: nothing, stages: nothing, artifacts: nothing, files: nothing })
+  const removed = { runs: nothing, experiments: nothing }
+  expect(findGarbage(store)).toEqual({
+    ...removed,
+    checkpoints: nothing,
+    stages: nothing,
+    artifacts: nothing,
+    files: nothing,
+  })
   utimesSync(stray, new Date(0), new Date(0))
   const expected = {
+    ...removed,
     checkpoints: { count: 2, bytes: "checkpoint of the finished".length },
     stages: { count: 1, bytes: "unused stage".length },
     artifacts: { count: 1, bytes: "loose".length },
@@ -110,6 +118,7 @@ it("finds what is of no use, touches nothing by looking, and frees that and no m
   expect(store.checkpoints.latest("again")?.hash).toBe(kept.again)
   expect(store.stages.get("unused")).toBeUndefined()
   expect(freeGarbage(store, -1000)).toEqual({
+    ...removed,
     checkpoints: nothing,
     stages: nothing,
     artifacts: nothing,

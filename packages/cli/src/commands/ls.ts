@@ -10,6 +10,7 @@ export interface ListOptions {
   readonly since?: string
   readonly limit: number
   readonly runs?: boolean
+  readonly removed?: boolean
 }
 
 const limit = (text: string): number => {
@@ -27,9 +28,13 @@ export function register(program: Command): void {
     .option("--runs", "list runs of all experiments")
     .option("--status <status>", "only runs in this state: running, completed, failed, cancelled, interrupted, lost")
     .option("--arm <name>", "only runs of this arm")
-    .option("--where <condition...>", 'config or metric condition: --where "learningRate>=0.01"')
+    .option(
+      "--where <condition...>",
+      'conditions on config, metrics, seed, name, note …: --where "learningRate >= 0.01 and test/accuracy > 0.8"',
+    )
     .option("--tag <tag>", "only runs with this tag")
     .option("--since <when>", "only runs started since: 2h, 3d or a date")
+    .option("--removed", "only what exp rm has removed")
     .option("--limit <n>", "how many rows", limit, 50)
     .action(async (experiment: string | undefined, options: ListOptions, command: Command) => {
       const { listCommand } = await import("../list-command.ts")

@@ -1,5 +1,6 @@
 /** What `exp compare`, `exp plot` and `exp report` speak of: conditions with one run a seed, or single runs. */
 import type { RunListItem, Store } from "@exp/store"
+import { runNamed } from "../find-run.ts"
 import { UsageError } from "../report-error.ts"
 
 /** One side of a comparison: the finished runs of a condition, one a seed, or one run on its own. */
@@ -83,18 +84,13 @@ export function requireExperiment(store: Store, name: string): void {
   throw new UsageError(`There is no experiment ${name} in ${store.path}. There are: ${names.join(", ") || "none"}.`)
 }
 
-/** What a run number or the beginning of a trial id names: the run, or the newest run of the trial. */
-function runNamed(store: Store, name: string, metrics: readonly string[]): RunListItem | undefined {
-  const byNumber = /^\d+$/.test(name) ? store.runs.get(Number(name)) : undefined
-  let trialId = byNumber?.trialId
-  if (trialId === undefined && /^[0-9a-f]{4,}$/.test(name)) {
-    const trials = store.trials.startingWith(name)
-    if (trials.length > 1) throw new UsageError(`${name} is the beginning of several trials: ${trials.join(", ")}.`)
-    trialId = trials[0]
-  }
-  if (trialId === undefined) return undefined
-  const items = store.queries.runs({ trial: trialId, limit: 1000, metrics })
-  return byNumber === undefined ? items[0] : items.find((item) => item.id === byNumber.id)
+/** The run that a number, a name or the beginning of a trial id names. */
+function itemNamed(store: Store, name: string, metrics: readonly string[]): RunListItem | undefined {
+  const run = runNamed(store, name)
+  if (run === undefined) return undefined
+  return store.queries
+    .runs({ trial: run.trialId, removed: true, limit: 1000, metrics })
+    .find((item) => item.id === run.id)
 }
 
 /** How names are read. */
@@ -153,7 +149,7 @@ export function readSubjects(store: Store, names: readonly string[], options: Na
         `${name} is a condition of ${having.map((one) => one.experiment).join(", ")}: write ${having[0]!.experiment}:${name}, or add --experiment.`,
       )
     }
-    const run = runNamed(store, name, [
+    const run = itemNamed(store, name, [
       ...new Set([...experiments.flatMap((experiment) => comparedMetrics(store, experiment)), ...options.metrics]),
     ])
     if (run !== undefined) {
