@@ -7,6 +7,7 @@ import { FallbackProgram } from "./fallback-program.ts"
 import { EagerProgram } from "./program.ts"
 import type { Device, HostTensors, Step } from "./step.ts"
 import { borrowKernels, mendKernels } from "./wasm-kernels.ts"
+import { openCompiledWebgpu } from "./webgpu-device.ts"
 
 /** Names that {@link openDevice} takes. */
 export type DeviceName = "auto" | "cpu" | "wasm" | "js" | "webgpu" | "cuda"
@@ -36,7 +37,7 @@ export async function openDevice(name: DeviceName): Promise<Device> {
     case "js":
       return openJs()
     case "webgpu":
-      throw new DeviceUnavailable(name, 'not supported by this version; use "cpu"')
+      return openCompiledWebgpu(openWasm)
     case "cuda":
       throw new DeviceUnavailable(name, 'not supported by this version; use "cpu"')
     default:

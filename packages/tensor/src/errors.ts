@@ -107,6 +107,41 @@ export class NativeRuntimeError extends Error {
   }
 }
 
+/** A device has no memory left for what a step needs, or a tensor is larger than the device allows. */
+export class OutOfDeviceMemory extends Error {
+  readonly _tag = "OutOfDeviceMemory"
+  readonly device: string
+  constructor(device: string, doing: string, cause: unknown) {
+    super(
+      `${doing}: device "${device}" has no room for it. Use a smaller batch, wrap parts of the step in recompute(f), ` +
+        'or run on device "cpu"; program.graph().cost.peakBytes says what a step needs. ' +
+        `The device said: ${said(cause)}`,
+      { cause },
+    )
+    this.name = "OutOfDeviceMemory"
+    this.device = device
+  }
+}
+
+/** A GPU stopped answering: its driver was reset, it was unplugged, or a kernel ran for too long. */
+export class DeviceLost extends Error {
+  readonly _tag = "DeviceLost"
+  readonly device: string
+  constructor(device: string, cause: unknown) {
+    super(
+      `device "${device}" was lost (${said(cause)}). Everything in its memory is gone, and this process cannot use it again: ` +
+        "start a new one, which resumes from the last checkpoint.",
+      { cause },
+    )
+    this.name = "DeviceLost"
+    this.device = device
+  }
+}
+
+function said(cause: unknown): string {
+  return (cause instanceof Error ? cause.message : String(cause)).split("\n")[0]!.trim()
+}
+
 /** TensorFlow.js's own random numbers were asked for inside a compiled step: they would be frozen in the graph. */
 export class HiddenRandomness extends Error {
   readonly _tag = "HiddenRandomness"

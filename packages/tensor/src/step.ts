@@ -2,6 +2,7 @@
  * The vocabulary of training steps: tensors on the host, named trees of tensors, steps, and programs that run them.
  */
 import type * as tf from "@tensorflow/tfjs-core"
+import type { Adapter } from "./adapter.ts"
 
 /** Element types that cross the border between a program and its host. */
 export type HostType = "float32" | "int32" | "bool"
@@ -124,6 +125,8 @@ export interface Device {
   readonly name: string
   /** Whether {@link compile} traces the step into a native graph (else it runs eagerly). */
   readonly compiles: boolean
+  /** The graphics adapter, of devices that have one and know it. */
+  readonly adapter?: Adapter
   /** Makes a step ready to run here. Compilation itself happens at the first run, when the shapes are known. */
   compile(step: Step, options?: CompileOptions): Program
   /** What the device is, in words. */

@@ -1,3 +1,4 @@
+export type { Adapter } from "./adapter.ts"
 export { traceCost } from "./compile/cost.ts"
 export { type OperatorTime, profileStep } from "./compile/profile.ts"
 export type { Shapes } from "./compile/trace-step.ts"

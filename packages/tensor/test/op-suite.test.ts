@@ -1,51 +1,11 @@
 import { readFileSync, writeFileSync } from "node:fs"
 import * as tf from "@tensorflow/tfjs-core"
 import { describe, expect, it } from "vitest"
-import {
-  type HostTensor,
-  type HostTensors,
-  openDevice,
-  type Step,
-  type Tensors,
-  valueAndGradients,
-} from "../src/tensor.ts"
-import { type OpCase, opCases, real, whole } from "./op-table.ts"
+import { type HostTensors, openDevice, type Step, type Tensors } from "../src/tensor.ts"
+import { difference, floats, label, list, loss, stepOf } from "./op-step.ts"
+import { opCases, real, whole } from "./op-table.ts"
 
 const devices = { js: await openDevice("js"), wasm: await openDevice("wasm"), cpu: await openDevice("cpu") }
-
-const label = (c: OpCase) => (c.note ? `${c.op}: ${c.note}` : c.op)
-const list = (y: tf.Tensor | readonly tf.Tensor[]) => (Array.isArray(y) ? y : [y]) as readonly tf.Tensor[]
-const floats = (c: OpCase) => c.gradients ?? Object.keys(c.inputs).filter((name) => c.inputs[name]!.dtype === "float32")
-
-/** A weighted sum of all outputs, with unequal weights so that errors cannot cancel. */
-function loss(ys: readonly tf.Tensor[]): tf.Tensor {
-  const parts = ys.map((y) => {
-    const weights = tf.tensor(
-      Float32Array.from({ length: y.size }, (_, i) => Math.cos(1 + i * 1.7)),
-      y.shape,
-    )
-    return tf.sum(tf.mul(tf.cast(y, "float32"), weights))
-  })
-  return parts.reduce((a, b) => tf.add(a, b))
-}
-
-/** Outputs, and gradients for the inputs named. */
-function stepOf(c: OpCase, differentiate = true): Step {
-  return (state, batch) => {
-    const ys = list(c.f(batch))
-    const metrics: Record<string, tf.Tensor> = {}
-    ys.forEach((y, i) => {
-      metrics[`y${i}`] = y
-    })
-    const names = differentiate ? floats(c) : []
-    if (names.length > 0) {
-      const params = Object.fromEntries(names.map((name) => [name, batch[name]!]))
-      const { gradients } = valueAndGradients((p: Tensors) => loss(list(c.f({ ...batch, ...p }))), params)
-      for (const name of names) metrics[`d${name}`] = gradients[name] ?? tf.zerosLike(batch[name]!)
-    }
-    return { state, metrics }
-  }
-}
 
 async function run(device: keyof typeof devices, step: Step, inputs: HostTensors): Promise<HostTensors> {
   const program = devices[device].compile(step)
@@ -55,18 +15,6 @@ async function run(device: keyof typeof devices, step: Step, inputs: HostTensors
   } finally {
     program.dispose()
   }
-}
-
-function difference(a: HostTensor, b: HostTensor): number {
-  expect(b.shape).toEqual(a.shape)
-  expect(b.dtype).toBe(a.dtype)
-  let worst = 0
-  for (let i = 0; i < a.data.length; i++) {
-    const [x, y] = [a.data[i]!, b.data[i]!]
-    if (Object.is(x, y) || x === y) continue
-    worst = Math.max(worst, Math.abs(x - y) / Math.max(1, Math.abs(x)) || Number.POSITIVE_INFINITY)
-  }
-  return worst
 }
 
 describe.each(opCases.map((c) => [label(c), c] as const))("%s", (_, c) => {
