@@ -27,7 +27,8 @@ interface Gpu {
   requestAdapter(options?: object): Promise<GpuAdapter | null>
 }
 
-interface GpuAdapter {
+/** The part of a WebGPU adapter that is used here. */
+export interface GpuAdapter {
   readonly info: {
     readonly vendor: string
     readonly architecture: string
@@ -35,8 +36,12 @@ interface GpuAdapter {
     readonly description: string
     readonly isFallbackAdapter?: boolean
   }
-  readonly limits: Adapter["limits"]
+  readonly limits: Adapter["limits"] & {
+    readonly maxComputeWorkgroupsPerDimension: number
+    readonly maxComputeWorkgroupSizeX: number
+  }
   readonly features: Iterable<string>
+  requestDevice(descriptor: object): Promise<unknown>
 }
 
 interface Dawn {

@@ -8,14 +8,16 @@ import { EagerProgram } from "./program.ts"
 import type { Device, HostTensors, Step } from "./step.ts"
 import { borrowKernels, mendKernels } from "./wasm-kernels.ts"
 import { openCompiledWebgpu } from "./webgpu-device.ts"
+import { openEagerWebgpu } from "./webgpu-eager-device.ts"
 
 /** Names that {@link openDevice} takes. */
-export type DeviceName = "auto" | "cpu" | "wasm" | "js" | "webgpu" | "cuda"
+export type DeviceName = "auto" | "cpu" | "webgpu" | "webgpu-eager" | "cuda" | "wasm" | "js"
 
 /**
  * Opens a device.
  *
  * - `cpu`: steps compiled into a native graph (ONNX Runtime), one thread;
+ * - `webgpu`: the same graphs on a GPU, any vendor's; `webgpu-eager`: TensorFlow.js on the same, not compiled;
  * - `wasm`, `js`: TensorFlow.js eagerly; `js` is the reference for tests;
  * - `auto`: `cpu` where the native package is there, else `wasm`.
  *
@@ -37,7 +39,9 @@ export async function openDevice(name: DeviceName): Promise<Device> {
     case "js":
       return openJs()
     case "webgpu":
-      return openCompiledWebgpu(openWasm)
+      return openWebgpu()
+    case "webgpu-eager":
+      return openEagerWebgpu()
     case "cuda":
       throw new DeviceUnavailable(name, 'not supported by this version; use "cpu"')
     default:
@@ -45,6 +49,24 @@ export async function openDevice(name: DeviceName): Promise<Device> {
         name,
         "there is no device of this name; devices are auto, cpu, wasm, js, webgpu, cuda",
       )
+  }
+}
+
+/**
+ * The compiled device, many times faster; the eager one where ONNX Runtime is not installed, has no WebGPU provider for
+ * this platform (linux-arm64) or cannot use the adapter.
+ */
+async function openWebgpu(): Promise<Device> {
+  try {
+    return await openCompiledWebgpu(openWasm)
+  } catch (refusal) {
+    if (!(refusal instanceof DeviceUnavailable)) throw refusal
+    try {
+      const eager = await openEagerWebgpu()
+      return { ...eager, describe: () => `${eager.describe()}; not the compiled device, because ${refusal.reason}` }
+    } catch (error) {
+      throw error instanceof DeviceUnavailable ? refusal : error
+    }
   }
 }
 

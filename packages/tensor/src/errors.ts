@@ -80,6 +80,22 @@ export class OpWithoutLowering extends Error {
   }
 }
 
+/** A device that runs steps eagerly has no kernel for an operation. */
+export class OpWithoutKernel extends Error {
+  readonly _tag = "OpWithoutKernel"
+  readonly op: string
+  readonly device: string
+  constructor(op: string, device: string) {
+    super(
+      `the operation ${op} has no kernel on device "${device}". packages/tensor/OPS.md lists what each device has; ` +
+        'compiled devices ("cpu", "webgpu") and "wasm" have all of it.',
+    )
+    this.name = "OpWithoutKernel"
+    this.op = op
+    this.device = device
+  }
+}
+
 /** A tensor made outside the step, larger than a small constant, was used inside it and would be frozen in the graph. */
 export class LargeCapturedConstant extends Error {
   readonly _tag = "LargeCapturedConstant"

@@ -2,6 +2,7 @@ import { readFileSync, writeFileSync } from "node:fs"
 import * as tf from "@tensorflow/tfjs-core"
 import { describe, expect, it } from "vitest"
 import { type HostTensors, openDevice, type Step, type Tensors } from "../src/tensor.ts"
+import { deviceTolerance } from "./device-tolerance.ts"
 import { difference, floats, label, list, loss, stepOf } from "./op-step.ts"
 import { opCases, real, whole } from "./op-table.ts"
 
@@ -136,11 +137,12 @@ describe("empty tensors", () => {
 })
 
 it("OPS.md lists every operation with its tolerance", () => {
-  const rows = new Map<string, { notes: string[]; tolerance: number; gradient: boolean }>()
+  const rows = new Map<string, { notes: string[]; tolerance: number; gpu: number; gradient: boolean }>()
   for (const c of opCases) {
-    const row = rows.get(c.op) ?? { notes: [], tolerance: 0, gradient: false }
+    const row = rows.get(c.op) ?? { notes: [], tolerance: 0, gpu: 0, gradient: false }
     if (c.note) row.notes.push(c.note)
     row.tolerance = Math.max(row.tolerance, c.tolerance ?? 2e-6)
+    row.gpu = Math.max(row.gpu, deviceTolerance(c, "webgpu"))
     row.gradient ||= floats(c).length > 0
     rows.set(c.op, row)
   }
@@ -148,20 +150,25 @@ it("OPS.md lists every operation with its tolerance", () => {
     .sort(([a], [b]) => a.localeCompare(b, "en"))
     .map(
       ([op, r]) =>
-        `| ${op} | yes | yes | yes | ${r.gradient ? "yes" : "–"} | ${r.tolerance.toExponential(0)} | ${r.notes.join("; ")} |`,
+        `| ${op} | yes | yes | yes | yes | yes | ${r.gradient ? "yes" : "–"} | ${r.tolerance.toExponential(0)} | ${r.gpu.toExponential(0)} | ${r.notes.join("; ")} |`,
     )
   const text = `# Operations
 
 Generated and held by \`test/op-suite.test.ts\` (\`UPDATE_OPS=1 npx vitest run packages/tensor/test/op-suite.test.ts\` rewrites it).
-Each is run, value and gradient, on \`js\` (the reference), \`wasm\` and \`cpu\` (compiled). Tolerance: largest difference to the
-reference, relative to max(1, |value|). Gradients are also held against central differences.
+Each is run, value and gradient, on \`js\` (the reference), \`wasm\` and \`cpu\` (compiled); by \`test/webgpu.test.ts\` on
+\`webgpu\` (compiled) and \`webgpu-eager\`, where an adapter or a software Vulkan driver is: some in every test run, all with
+\`npm run test:devices\`. Tolerance: largest difference to the reference, relative to max(1, |value|); the second column is that
+of both WebGPU devices, whose language allows trigonometric functions an absolute error of 2⁻¹¹. Gradients are also held
+against central differences. \`cuda\` has never been run.
 
 Differences that are known: sign(NaN) is 0 on \`js\` and not on \`cpu\`, step(NaN) is NaN on \`js\` and 0 on \`cpu\`; casts of NaN and
-infinities to int32, the order of NaN in topk and argMax, and max over NaN are undefined. On \`cpu\` a product with the literal
+infinities to int32, the order of NaN in topk and argMax, and max over NaN are undefined. On WebGPU nothing is promised about
+NaN and infinities (its language lets compilers assume that neither occurs), except that isNaN, isInf and isFinite see them: on
+\`webgpu\` these run on the CPU, as do mod and the cast of topk's indices. On \`cpu\` a product with the literal
 constant 0 is 0 even where the other factor is not finite.
 
-| operation | js | wasm | cpu | gradient | tolerance | tried with |
-|---|---|---|---|---|---|---|
+| operation | js | wasm | cpu | webgpu | webgpu-eager | gradient | tolerance | on WebGPU | tried with |
+|---|---|---|---|---|---|---|---|---|---|
 ${lines.join("\n")}
 `
   const file = new URL("../OPS.md", import.meta.url)
