@@ -34,5 +34,15 @@ export default Experiment.make("kinetics.reasoning", {
     tiny: { base: { model: { width: 16, learningRate: 3e-3, steps: 1000, scheduleSteps: 1000 } } },
     // Edges before fillers: neighbouring keys are related, which is what blocks need.
     ordered: { base: { order: "edges-first" } },
+    // Contexts at which KV traffic dominates. The stage logs the cost of a training step; it asks for a GPU, and takes a
+    // few steps anywhere: --set model.steps=2 --set model.batchSize=1 --set problems=1 --set sampling.trials=1
+    paper: {
+      base: {
+        problem: { nodes: 64, fillers: 4032, hops: 48 },
+        model: { width: 256, depth: 4, learningRate: 1e-3, steps: 20_000, scheduleSteps: 20_000, warmup: 1000 },
+        sampling: { trials: 32, temperature: 0.6, topP: 0.95, topK: 20, maxNewTokens: 64 },
+      },
+      arms: ["dense", "topk-16", "topk-8", "block-4x4", "local-16", "random-8"],
+    },
   },
 })

@@ -28,10 +28,19 @@ const parseAssignment = (text: string, soFar: Readonly<Record<string, string>> =
   return { ...soFar, [text.slice(0, at).trim()]: text.slice(at + 1) }
 }
 
+/** Names, one an argument or several with commas. */
+const parseNames = (text: string, soFar: readonly string[] = []): readonly string[] => [
+  ...soFar,
+  ...text
+    .split(",")
+    .map((name) => name.trim())
+    .filter((name) => name !== ""),
+]
+
 /** Adds --arm, --seeds, --set, --quick and --profile to a command. */
 export function addPlanOptions(command: Command): Command {
   return command
-    .option("--arm <name...>", "only these arms")
+    .option("--arm <name...>", "only these arms: --arm lora snell, or --arm lora,snell", parseNames)
     .option("--seeds <seeds>", "number of seeds, or the seeds themselves: 5 or 0,3,7 (or 3,)", parseSeeds)
     .option("--set <path=value>", "override a config field, repeatable: --set tuner.rank=4", parseAssignment)
     .option("--quick", "the experiment's quick profile (the same as --profile quick)")

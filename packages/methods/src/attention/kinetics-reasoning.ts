@@ -24,6 +24,7 @@ import {
   openDevice,
   type Step,
   softmaxCrossEntropy,
+  traceCost,
   valueAndGradients,
 } from "@exp/tensor"
 import * as tf from "@tensorflow/tfjs-core"
@@ -33,20 +34,34 @@ import { CachedDecoder, type Sampling, sampleToken } from "./cached-decoder.ts"
 import { b200Intensity, coverage, type ModelDimensions, meanCost } from "./cost-model.ts"
 import { attentionCostOf, DecodeAttention, keptPositions } from "./decode-attention-kinds.ts"
 import {
-  mostHops,
-  nodes,
-  nodeToken,
+  type PointerLayout,
   type Problem,
   pointerBatch,
+  pointerLayout,
   pointerProblem,
-  promptTokens,
-  trainingTokens,
-  vocabulary,
+  smallPointers,
 } from "./pointer-chasing.ts"
 
 const order = Schema.Literals(["shuffled", "edges-first"]).pipe(
   described("where edges stand in the prompt; shuffled is the worst case for blocks"),
   defaultsTo("shuffled"),
+)
+
+const problem = Schema.Struct({
+  nodes: atLeast(2).pipe(
+    described("nodes of the graph, each with one edge in the prompt"),
+    defaultsTo(smallPointers.nodes),
+  ),
+  fillers: atLeast(0).pipe(described("other tokens of the prompt"), defaultsTo(smallPointers.fillers)),
+  hops: atLeast(1).pipe(described("longest chain, below nodes"), defaultsTo(smallPointers.hops)),
+}).pipe(
+  Schema.check(
+    Schema.makeFilter(({ nodes, hops }) =>
+      hops < nodes ? undefined : `hops must be below the ${nodes} nodes, got ${hops}`,
+    ),
+  ),
+  described("how large problems are"),
+  defaultsTo({}),
 )
 
 const modelFields = {
@@ -60,17 +75,14 @@ const modelFields = {
   weightDecay: nonNegative.pipe(defaultsTo(0.01)),
 }
 
-const StageConfig = Schema.Struct({ ...modelFields, order, seed: Schema.Int })
+const StageConfig = Schema.Struct({ ...modelFields, order, problem, seed: Schema.Int })
 type StageSettings = typeof StageConfig.Type
 
 /** The decoder: no positions, pre-norm, four query heads on two KV heads, an untied head over the nodes. */
-export function chaserConfig({
-  width,
-  depth,
-}: {
-  readonly width: number
-  readonly depth: number
-}): LanguageModelConfig {
+export function chaserConfig(
+  { width, depth }: { readonly width: number; readonly depth: number },
+  { vocabulary, trainingTokens, nodes }: PointerLayout = pointerLayout(),
+): LanguageModelConfig {
   return {
     vocabulary,
     width,
@@ -96,10 +108,14 @@ export function initChaser(config: LanguageModelConfig, seed: Key): HostTensors 
 }
 
 /** Training step: mean cross-entropy over chain positions. State `params.*`, `optimiser.*`; metrics loss, accuracy. */
-export function chaserStep(config: LanguageModelConfig, weightDecay: number): Step {
+export function chaserStep(
+  config: LanguageModelConfig,
+  weightDecay: number,
+  { hops, promptTokens, nodes }: PointerLayout = pointerLayout(),
+): Step {
   return (state, batch) => {
     const params = underPrefix("params", state)
-    const places = mostHops + 1
+    const places = hops + 1
     const size = batch["tokens"]!.shape[0]!
     const weights = tf.reshape(batch["weights"]!, [size * places])
     const labels = tf.reshape(batch["labels"]!, [size * places])
@@ -132,14 +148,22 @@ const heldOut = 8
 
 /** Trains a decoder and returns its parameters as safetensors; the metadata hold its held-out next-token accuracy. */
 export const chaserStage = Stage.make("pointer-chaser", {
-  version: 1,
+  version: 2,
   config: StageConfig,
   run: async (settings: StageSettings, context) => {
-    const config = chaserConfig(settings)
+    const layout = pointerLayout(settings.problem)
+    const config = chaserConfig(settings, layout)
     const root = key(settings.seed, "pointer-chaser")
     const params = initChaser(config, derive(root, "init"))
     const device = await openDevice(context.device as DeviceName)
-    const program = device.compile(chaserStep(config, settings.weightDecay), { name: "pointer-chaser" })
+    const step = chaserStep(config, settings.weightDecay, layout)
+    const initial = { ...withPrefix("params", params), ...withPrefix("optimiser", adamw.init(params)) }
+    const problems = (key: Key) => (at: number) => pointerBatch(key, at, settings.batchSize, settings.order, layout)
+    const training = problems(derive(root, "problems"))
+    const cost = traceCost(step, { state: initial, batch: { ...training(0), ...hostScalars({ learning_rate: 0 }) } })
+    const { flops, bytes, peakBytes, stateBytes } = cost
+    context.logger.info("cost of a training step", { flops, bytes, peakBytes, stateBytes })
+    const program = device.compile(step, { name: "pointer-chaser" })
     const rate = warmupCosine({
       learningRate: settings.learningRate,
       steps: settings.scheduleSteps,
@@ -150,8 +174,8 @@ export const chaserStage = Stage.make("pointer-chaser", {
         program,
         seed: settings.seed,
         steps: settings.steps,
-        initial: { ...withPrefix("params", params), ...withPrefix("optimiser", adamw.init(params)) },
-        batches: (step) => pointerBatch(derive(root, "problems"), step, settings.batchSize, settings.order),
+        initial,
+        batches: training,
         scalars: (step) => ({ learning_rate: rate(step) }),
         chunk: 10,
         onMetrics: (step, values) => {
@@ -172,7 +196,7 @@ export const chaserStage = Stage.make("pointer-chaser", {
       // The same program measures held-out batches: at learning rate 0 it changes no parameter.
       let accuracy = 0
       for (let i = 0; i < heldOut; i++) {
-        const batch = pointerBatch(derive(root, "held out"), i, settings.batchSize, settings.order)
+        const batch = problems(derive(root, "held out"))(i)
         const values = await program.run({ ...batch, ...hostScalars({ learning_rate: 0 }) }, { seed: 0, step: i })
         accuracy += values["accuracy"]!.data[0]! / heldOut
       }
@@ -202,6 +226,7 @@ export function attemptProblem(
   sampling: Sampling,
   most: number,
   stream: Key,
+  { nodeToken, promptTokens }: PointerLayout = pointerLayout(),
 ): Attempt {
   const seen = new Set([problem.chain[0]!])
   let at = problem.chain[0]!
@@ -224,6 +249,7 @@ export function attemptProblem(
 const KineticsReasoningConfig = Schema.Struct({
   model: Schema.Struct(modelFields).pipe(described("the decoder and its training, a stage"), defaultsTo({})),
   order,
+  problem,
   attention: DecodeAttention.pipe(described("what new tokens attend to; the prompt is read densely")),
   problems: atLeast(1).pipe(described("test problems, the same for all trials"), defaultsTo(200)),
   sampling: Schema.Struct({
@@ -244,7 +270,7 @@ const KineticsReasoningConfig = Schema.Struct({
  * chain is a line of the artifact chains.jsonl.
  */
 export const KineticsReasoning = Task.make("kinetics-reasoning", {
-  version: 1,
+  version: 2,
   description: "Accuracy against cost of sparse decoding: pointer chasing with trained decoders",
   config: KineticsReasoningConfig,
   metrics: {
@@ -265,9 +291,16 @@ export const KineticsReasoning = Task.make("kinetics-reasoning", {
   },
   run: async (config, trial) => {
     const { model, attention, problems, sampling, intensity } = config
-    const bytes = await trial.stage(chaserStage, { ...model, order: config.order, seed: trial.seed })
+    const bytes = await trial.stage(chaserStage, {
+      ...model,
+      order: config.order,
+      problem: config.problem,
+      seed: trial.seed,
+    })
     const { tensors: params, metadata } = decodeSafetensors(bytes)
-    const lm = chaserConfig(model)
+    const layout = pointerLayout(config.problem)
+    const { promptTokens } = layout
+    const lm = chaserConfig(model, layout)
     const decoder = new CachedDecoder(params, lm, attention)
     const most = Math.min(sampling.maxNewTokens, lm.context - promptTokens)
     const counts: number[] = []
@@ -275,21 +308,21 @@ export const KineticsReasoning = Task.make("kinetics-reasoning", {
     let rows = 0
     for (let i = 0; i < problems; i++) {
       trial.signal.throwIfAborted()
-      const problem = pointerProblem(key(0, "pointer-chasing test", i), config.order)
+      const problem = pointerProblem(key(0, "pointer-chasing test", i), config.order, layout)
       decoder.truncate(0)
       for (const token of problem.prompt) decoder.next(token)
       const before = decoder.rowsRead
       let correct = 0
       for (let n = 0; n < sampling.trials; n++) {
         const stream = key(trial.seed, "chain", i, n)
-        const attempt = attemptProblem(decoder, problem, attention, sampling, most, stream)
+        const attempt = attemptProblem(decoder, problem, attention, sampling, most, stream, layout)
         chains.push({ ...attempt, problem: i, trial: n })
         if (attempt.correct) correct++
       }
       rows += decoder.rowsRead - before
       counts.push(correct)
       trial.samples.record(
-        `pointer-chasing/${config.order}`,
+        `pointer-chasing/${config.order}${layout.nodes === smallPointers.nodes ? "" : `/${layout.nodes}`}`,
         String(i),
         { "acc/pass1": correct / sampling.trials, "acc/pass_n": correct > 0 ? 1 : 0 },
         { hops: problem.chain.length - 1 },

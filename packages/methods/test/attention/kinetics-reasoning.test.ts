@@ -13,10 +13,9 @@ import {
   initChaser,
   KineticsReasoning,
   Local,
-  nodeToken,
   pointerBatch,
+  pointerLayout,
   pointerProblem,
-  promptTokens,
   sampleToken,
   TopK,
 } from "../../src/attention/attention.ts"
@@ -24,6 +23,8 @@ import { last, runTrial } from "../trial-in-memory.ts"
 
 await openDevice("js")
 await tf.setBackend("cpu")
+
+const { nodeToken, promptTokens } = pointerLayout()
 
 describe("pointer chasing", () => {
   it("has chains that follow the edges of the prompt and end in a node that points at itself", () => {
@@ -48,6 +49,24 @@ describe("pointer chasing", () => {
     expect(tokens!.data[75 + 64]).toBe(nodeToken(chain[0]!))
     expect([...labels!.data.slice(11, 11 + chain.length)]).toEqual([...chain.slice(1), chain.at(-1)])
     expect([...weights!.data.slice(11, 22)].reduce((a, b) => a + b, 0)).toBe(chain.length)
+  })
+})
+
+describe("larger problems", () => {
+  it("have their own vocabulary and lengths, and one edge for each node", () => {
+    const layout = pointerLayout({ nodes: 64, fillers: 100, hops: 40 })
+    expect(layout.vocabulary).toBe(64 * 64 + 16 + 64 + 1)
+    for (let i = 0; i < 20; i++) {
+      const { prompt, chain } = pointerProblem(key(4, i), "edges-first", layout)
+      expect(prompt).toHaveLength(164)
+      const edges = [...prompt].slice(0, 64).map((token): [number, number] => [token >> 6, token & 63])
+      expect(edges.map(([from]) => from).sort((a, b) => a - b)).toEqual(Array.from({ length: 64 }, (_, n) => n))
+      const next = new Map(edges)
+      for (let hop = 0; hop + 1 < chain.length; hop++) expect(next.get(chain[hop]!)).toBe(chain[hop + 1])
+    }
+    const { tokens, labels } = pointerBatch(key(5), 0, 2, "shuffled", layout)
+    expect(tokens!.shape).toEqual([2, 164 + 41])
+    expect(labels!.shape).toEqual([2, 41])
   })
 })
 
