@@ -1,5 +1,6 @@
 import { chmodSync, existsSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
+import Database from "better-sqlite3"
 import { beforeAll, describe, expect, it } from "vitest"
 import { emptyFolder, exp, fixture, startExp } from "./exp.ts"
 
@@ -183,6 +184,19 @@ describe("failures", () => {
   })
 })
 
+/** How many values a database holds; none while it is being made. */
+function points(db: string): number {
+  if (!existsSync(db)) return 0
+  const sqlite = new Database(db, { readonly: true })
+  try {
+    return (sqlite.prepare("SELECT count(*) AS n FROM metrics").get() as { n: number }).n
+  } catch {
+    return 0
+  } finally {
+    sqlite.close()
+  }
+}
+
 describe("Ctrl-C", () => {
   it("checkpoints, marks the run interrupted, exits 130, and the same command continues from there", async () => {
     const db = join(emptyFolder(), "runs.db")
@@ -196,16 +210,20 @@ describe("Ctrl-C", () => {
       "--set",
       "mode=slow",
       "--set",
-      "steps=150",
+      "steps=300",
       "--db",
       db,
     ]
     const running = startExp(args)
-    while (!running.stderr().includes("recorded in")) await new Promise((done) => setTimeout(done, 50))
-    await new Promise((done) => setTimeout(done, 3000))
+    while (points(db) < 20) await new Promise((done) => setTimeout(done, 50))
     running.child.kill("SIGINT")
     const stopped = await running.ended
     expect(stopped.code).toBe(130)
+    // No table without results, but what is recorded and how to go on.
+    expect(stopped.stdout).toContain("nothing to compare yet")
+    expect(stopped.stdout).toMatch(/1 compared trial: 1 interrupted\n.*good seed 0, run 1: last train\/loss/)
+    expect(stopped.stdout).toContain("exp resume curve.fixture")
+    expect(stopped.stdout).not.toContain("95% interval")
     const status = JSON.parse((await exp(["sql", "SELECT status FROM run_overview", "--json", "--db", db])).stdout)
     expect(status).toEqual([{ status: "interrupted" }])
     const again = await exp(args)
@@ -221,7 +239,7 @@ describe("Ctrl-C", () => {
         ])
       ).stdout,
     )
-    expect(steps[0].steps).toBeGreaterThanOrEqual(150)
+    expect(steps[0].steps).toBeGreaterThanOrEqual(300)
   })
 })
 

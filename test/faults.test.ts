@@ -3,7 +3,7 @@ import { faultRound, undisturbed } from "./faults/faults.ts"
 
 it.skipIf(process.platform !== "linux")(
   "whatever is killed, the same command ends with the same numbers (5 rounds)",
-  { timeout: 180_000 },
+  { timeout: 900_000 },
   async () => {
     const reference = await undisturbed()
     for (let round = 0; round < 5; round++) {

@@ -50,6 +50,14 @@ export function printComparison(summary: ComparisonSummary, stream: NodeJS.Write
     ]
   })
   stream.write(`${textTable(columns, rows, terminalWidth(stream))}\n\n${plainText(summary.verdict)}\n`)
+  const same = conditions.filter((row) => row.paired?.identical === true && row.paired.difference !== 0)
+  if (same.length > 0) {
+    stream.write(
+      plainText(
+        `The difference to ${baseline} is the same in every seed for ${same.map((row) => row.label).join(", ")}: without a spread only its sign is tested.\n`,
+      ),
+    )
+  }
   const stale = conditions.reduce((sum, row) => sum + row.stale, 0)
   if (stale > 0) {
     stream.write(

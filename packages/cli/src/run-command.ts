@@ -1,6 +1,13 @@
 import { relative } from "node:path"
 import { stripVTControlCharacters } from "node:util"
-import { interruptSignals, loadExperiment, type Report, type RunEvent, runExperiment } from "@exp/engine"
+import {
+  interruptSignals,
+  loadExperiment,
+  type Report,
+  type RunEvent,
+  runExperiment,
+  type TrialReport,
+} from "@exp/engine"
 import type { PreparedRun } from "@exp/engine/prepare"
 import { plan, pointLabel } from "@exp/spec"
 import type { RunCommandOptions } from "./commands/run.ts"
@@ -199,12 +206,15 @@ async function printJson(report: Report): Promise<void> {
 }
 
 async function finish(report: Report, db: string): Promise<void> {
-  const [{ comparisonOfReport }, { printComparisons }] = await Promise.all([
-    import("./comparison-table.ts"),
-    import("./print-comparison.ts"),
-  ])
   process.stdout.write(`\n${style("bold", report.experiment, process.stdout)}  ${report.db}\n\n`)
-  printComparisons(comparisonOfReport(report), process.stdout)
+  const compared = report.trials.some((trial) => trial.phase === "compare" && isFinished(trial))
+  if (compared) {
+    const [{ comparisonOfReport }, { printComparisons }] = await Promise.all([
+      import("./comparison-table.ts"),
+      import("./print-comparison.ts"),
+    ])
+    printComparisons(comparisonOfReport(report), process.stdout)
+  } else process.stdout.write(withoutResults(report))
   const border = report.selections.filter((selection) => selection.atBorder).map((selection) => selection.condition)
   if (border.length > 0) {
     process.stdout.write(`Tuned at the border of its range (a wider search might find better): ${border.join(", ")}.\n`)
@@ -215,7 +225,36 @@ async function finish(report: Report, db: string): Promise<void> {
     next.push(`exp resume ${report.experiment}${option}   continues where it stopped`)
   if (report.counts.failed > 0)
     next.push(`exp ls ${report.experiment} --status failed${option}   shows what failed and why`)
-  next.push(`exp show ${report.experiment}${option}   this table again, with the tuning and each seed`)
-  next.push(`exp sql${option} "SELECT * FROM arm_summary WHERE experiment = '${report.experiment}'"`)
+  if (compared) {
+    next.push(`exp show ${report.experiment}${option}   this table again, with the tuning and each seed`)
+    next.push(`exp sql${option} "SELECT * FROM arm_summary WHERE experiment = '${report.experiment}'"`)
+  } else next.push(`exp ls ${report.experiment}${option}   every run, and how far it is`)
   process.stdout.write(`\nNext:\n${next.map((line) => `  ${line}`).join("\n")}\n`)
+}
+
+const isFinished = (trial: TrialReport): boolean => trial.status === "completed" || trial.status === "reused"
+
+/** What is recorded of an experiment that has nothing to compare yet. */
+function withoutResults(report: Report): string {
+  const lines = ["No compared trial is finished, so there is nothing to compare yet. Recorded so far:"]
+  for (const [phase, what] of [
+    ["tune", "tuning"],
+    ["compare", "compared"],
+  ] as const) {
+    const planned = report.trials.filter((trial) => trial.phase === phase)
+    if (planned.length === 0) continue
+    const counts = (["completed", "reused", "failed", "cancelled", "interrupted", "pending"] as const)
+      .map((status) => ({ status, n: planned.filter((trial) => trial.status === status).length }))
+      .filter(({ n }) => n > 0)
+      .map(({ status, n }) => `${n} ${status === "pending" ? "not begun" : status}`)
+    lines.push(`  ${planned.length} ${what} ${planned.length === 1 ? "trial" : "trials"}: ${counts.join(", ")}`)
+  }
+  for (const trial of report.trials.filter(({ status }) => status === "interrupted").slice(0, 8)) {
+    const logged = Object.entries(trial.metrics)
+      .slice(0, 3)
+      .map(([name, value]) => `${name} ${number(value)}`)
+    const what = logged.length === 0 ? "nothing logged yet" : `last ${logged.join(", ")}`
+    lines.push(`  ${trial.condition} seed ${trial.seed}, run ${trial.runId}: ${what}`)
+  }
+  return `${lines.join("\n")}\n`
 }

@@ -41,6 +41,9 @@ export const stopDeadlines: { readonly [R in StopReason]: StopDeadlines } = {
   cancel: { graceMs: 800, termMs: 500 },
 }
 
+/** How long the pipes of a process that is gone are read for its last words. */
+export const lastWordsMs = 250
+
 const workerEntry = fileURLToPath(new URL("./worker.ts", import.meta.url))
 const readyDeadlineMs = 120_000
 
@@ -151,7 +154,7 @@ export class Worker {
         child.once("close", settled)
         const channelRead = () => {
           clearTimeout(patience)
-          patience = setTimeout(settled, 250)
+          patience = setTimeout(settled, lastWordsMs)
         }
         if (child.connected) {
           patience = setTimeout(settled, 10_000)

@@ -1,6 +1,7 @@
 /** The coordinator of one invocation: claims trials, hands them to workers, settles how they ended, tells observers. */
 import { type Choice, chooseWinners, type Plan, type PlannedTrial, type Selection as Points } from "@exp/spec"
 import type { Failure, Report, RunEvent, Selection, TrialRef, TrialReport } from "./events.ts"
+import { heapKeeper } from "./heap.ts"
 import type { Ledger } from "./ledger.ts"
 import type { OutputLine } from "./output.ts"
 import { type JobEnd, type JobMessage, poolClosed, type Worker, type WorkerPool } from "./pool.ts"
@@ -10,8 +11,9 @@ import type { Coordinator, Outcome } from "./workflows.ts"
 const never = new Promise<never>(() => {})
 
 /** How often the database is asked for cancel requests and for trials that other coordinators hold. */
-const watchIntervalMs = 250
+export const watchIntervalMs = 250
 const heartbeatIntervalMs = 2_000
+const heapIntervalMs = 1_000
 
 interface Entry {
   readonly refs: TrialRef[]
@@ -78,6 +80,7 @@ export class Session implements Coordinator {
     }
     every(watchIntervalMs, () => this.#watch())
     every(heartbeatIntervalMs, () => options.ledger.heartbeat())
+    every(heapIntervalMs, heapKeeper())
   }
 
   #tell(event: RunEvent): void {

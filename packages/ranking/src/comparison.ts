@@ -102,7 +102,15 @@ export interface PairedComparison {
   readonly low: number
   readonly high: number
   readonly level: number
-  /** The paired t statistic and its two-sided p; NaN for one pair. */
+  /**
+   * Two pairs or more whose differences are all the same, up to rounding. They have no spread that a t test could
+   * compare their mean with; all they show is how often the sign came out alike.
+   */
+  readonly identical: boolean
+  /**
+   * The paired t statistic and its two-sided p; NaN for one pair. For identical differences t is 0 or infinite, and p is
+   * that of the signed-rank test, which is the sign test then: 2 / 2ⁿ.
+   */
   readonly t: number
   readonly pValue: number
   /** Wilcoxon signed-rank test, two-sided; zero differences are left out, ties take mid-ranks. */
@@ -141,11 +149,14 @@ export function pairedComparison(
   checkFinite(b, "a paired comparison")
   const differences = new Float64Array(a.length)
   for (let i = 0; i < a.length; i++) differences[i] = a[i]! - b[i]!
+  const identical = sameUpToRounding(differences, a, b)
+  if (identical) differences.fill(differences[0]!)
   const interval = meanInterval(differences, level)
   const n = differences.length
   const { mean, sd } = interval
   const t = n < 2 ? Number.NaN : sd === 0 ? (mean === 0 ? 0 : Math.sign(mean) * Infinity) : mean / (sd / Math.sqrt(n))
-  const pValue = n < 2 ? Number.NaN : Math.min(1, 2 * tCdf(-Math.abs(t), n - 1))
+  const wilcoxon = wilcoxonSignedRank(differences)
+  const pValue = n < 2 ? Number.NaN : identical ? wilcoxon.pValue : Math.min(1, 2 * tCdf(-Math.abs(t), n - 1))
   const cohen = n < 2 ? Number.NaN : sd === 0 ? (mean === 0 ? 0 : Math.sign(mean) * Infinity) : mean / sd
   return {
     n,
@@ -154,13 +165,28 @@ export function pairedComparison(
     low: interval.low,
     high: interval.high,
     level,
+    identical,
     t,
     pValue,
-    wilcoxon: wilcoxonSignedRank(differences),
+    wilcoxon,
     bootstrap: resamples > 0 && n > 1 ? bootstrapMean(differences, level, resamples, seed) : undefined,
     effect: { cohen, hedges: cohen * hedgesCorrection(n - 1) },
     seedsNeeded: n < 2 ? Number.NaN : pairsNeeded(cohen, { alpha: 1 - level, power }),
   }
+}
+
+/** Two differences or more that are equal but for the rounding of the subtraction. */
+function sameUpToRounding(differences: Float64Array, a: ArrayLike<number>, b: ArrayLike<number>): boolean {
+  if (differences.length < 2) return false
+  let least = Number.POSITIVE_INFINITY
+  let most = Number.NEGATIVE_INFINITY
+  let scale = 0
+  for (let i = 0; i < differences.length; i++) {
+    least = Math.min(least, differences[i]!)
+    most = Math.max(most, differences[i]!)
+    scale = Math.max(scale, Math.abs(a[i]!), Math.abs(b[i]!))
+  }
+  return most - least <= 4 * Number.EPSILON * scale
 }
 
 /** The exact factor J(m) = Γ(m/2) / (√(m/2) Γ((m−1)/2)) that removes the bias of Cohen's d (Hedges 1981). */

@@ -117,6 +117,22 @@ function issueOf(
   return issue(at, tags.length > 0 ? tags.join(" | ") : flaw.expected, show(value), meant)
 }
 
+/** Leaves out the missing fields that a misspelled one was meant to be: one slip of the pen is one mistake. */
+function withoutEchoes(schema: ConfigSchema, merged: unknown, all: ReadonlyArray<Flaw>): ReadonlyArray<Flaw> {
+  const place = (path: ReadonlyArray<string>) => JSON.stringify(path)
+  const meant = new Set<string>()
+  for (const { kind, path } of all) {
+    if (kind !== "unexpected") continue
+    const parent = path.slice(0, -1)
+    const name = nearest(
+      path.at(-1) ?? "",
+      fieldsAt(schema.ast, merged, parent).map((field) => field.name),
+    )
+    if (name !== undefined) meant.add(place([...parent, name]))
+  }
+  return all.filter(({ kind, path }) => kind !== "missing" || !meant.has(place(path)))
+}
+
 /**
  * Lays the layers over one another, decodes the result through the task's Schema, and encodes it again: the fully
  * resolved config, defaults filled in, as plain JSON with sorted keys. Misspelled fields are mistakes, and all mistakes
@@ -128,7 +144,9 @@ export function resolveConfig(schema: ConfigSchema, layers: ReadonlyArray<Layer>
   if (decoded._tag === "Failure") {
     return {
       _tag: "Mistakes",
-      issues: flaws(decoded.failure.issue).map((flaw) => issueOf(schema, layers, merged, flaw)),
+      issues: withoutEchoes(schema, merged, flaws(decoded.failure.issue)).map((flaw) =>
+        issueOf(schema, layers, merged, flaw),
+      ),
     }
   }
   try {

@@ -57,11 +57,9 @@ describe("mistakes in configs", () => {
     })
     expect(issues.toSorted()).toEqual([
       'arms.lora.tuner._tag: expected "Lora" | "Snella" | "Full", got "Lor"; did you mean "Lora"?',
-      "arms.snella.tuner.rank: expected number, got nothing",
       'arms.snella.tuner.rnk: expected one of the fields rank, sparsity, got "rnk": 0; did you mean "rank"?',
       "arms.snella.tuner.sparsity: expected a value between 0 and 1, got 1.5",
       'base.epoch: expected one of the fields model, epochs, learningRate, holdout, schedule, tuner, note, got "epoch": 3; did you mean "epochs"?',
-      "base.epochs: expected number, got nothing",
       "base.learningRate: expected a value greater than 0, got -1",
       'base.model: expected "tiny" | "small", got "tinny"; did you mean "tiny"?',
       'base.schedule.warmpu: expected one of the fields kind, warmup, got "warmpu": 2; did you mean "warmup"?',
