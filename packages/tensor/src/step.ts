@@ -65,6 +65,11 @@ export interface StepCost {
   readonly bytes: number
   /** Largest sum of intermediate results and new state that is alive at once, in the order of the trace. */
   readonly peakBytes: number
+  /**
+   * Bytes of intermediate results alive when a metric has just been computed, in the order of the trace. At the loss of
+   * a training step: what the forward pass keeps for the backward pass.
+   */
+  readonly aliveAt: Readonly<Record<string, number>>
   /** The state, which lives between steps. */
   readonly stateBytes: number
   /** The part of the state that the step replaces: what it trains, and its optimiser's memory. */

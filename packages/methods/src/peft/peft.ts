@@ -1,7 +1,19 @@
 /** Parameter-efficient fine-tuning: tuners, the transfer test bed, and the exact studies. */
 export { KernelFit, KernelFitConfig } from "./kernel-fit.ts"
+export {
+  AllLayers,
+  FirstLayers,
+  GivenLayers,
+  Ist,
+  LastLayers,
+  LayerChoice,
+  type LayerChoiceInput,
+  RandomLayers,
+} from "./layer-choice.ts"
+export { AdapterModules, DoraModules, LayerModules, type LayerModulesInput, LoraModules } from "./layer-modules.ts"
 export { Pretraining, PretrainingConfig } from "./pretraining.ts"
 export { SparseTeacher, SparseTeacher4, SparseTeacher4Config, SparseTeacherConfig } from "./sparse-teacher.ts"
+export { TowerTeacher, TowerTeacherConfig } from "./tower-teacher.ts"
 export {
   Adapter,
   BitFit,

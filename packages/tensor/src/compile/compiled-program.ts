@@ -104,10 +104,7 @@ export class CompiledProgram implements Program {
   }
 
   dispose(): void {
-    for (const compiled of this.#compiled.values()) {
-      compiled.one.session?.release()
-      for (const { session } of compiled.many.values()) session.release()
-    }
+    for (const compiled of this.#compiled.values()) releaseSessions(compiled)
     this.#compiled.clear()
     this.#state = undefined
     this.#disposed = true
@@ -124,13 +121,16 @@ export class CompiledProgram implements Program {
     for (const name in batch) checkHostTensor(`batch "${name}"`, batch[name]!)
     const key = signatureOf(batch)
     const known = this.#compiled.get(key)
+    // Entries that the graph neither reads nor writes may come and go.
+    const matters = (name: string) => known?.one.model.inputs.has(`state/${name}`) || known?.step.next[name]
     if (
       known &&
       Object.entries(known.step.state).every(
-        ([name, v]) => state[name] && describeShape(fromNative(state[name])) === describeShape(v),
+        ([name, v]) => !matters(name) || (state[name] && describeShape(fromNative(state[name])) === describeShape(v)),
       )
     )
       return known
+    if (known) releaseSessions(known)
     const shapes = Object.fromEntries(Object.entries(state).map(([name, t]) => [name, fromNative(t)]))
     const step = traceStep(this.#step, shapes, batch)
     const compiled: Compiled = { step, one: { model: oneStep(step), session: undefined }, many: new Map(), noise: [] }
@@ -188,6 +188,11 @@ export class CompiledProgram implements Program {
       return metrics
     })
   }
+}
+
+function releaseSessions(compiled: Compiled): void {
+  compiled.one.session?.release()
+  for (const { session } of compiled.many.values()) session.release()
 }
 
 function signatureOf(batch: HostTensors): string {

@@ -65,11 +65,15 @@ export function nodeFlops(node: Node): number {
 }
 
 /**
- * The largest number of bytes alive at once while the nodes run in order: results from their making to their last use,
- * outputs to the end. Views share the memory of what they view. Operands are not overwritten in place.
+ * The bytes alive while the nodes run in order: results from their making to their last use, outputs to the end. Views
+ * share the memory of what they view. Operands are not overwritten in place.
+ *
+ * @returns the largest number, and the number after each node, when what it used last is gone
  */
-export function peakBytes(nodes: readonly Node[], outputs: readonly Value[]): number {
-  const storage = (v: Value): Value => (views.has(v.node.op) && v.node.inputs[0] ? storage(v.node.inputs[0]) : v)
+export function liveBytes(
+  nodes: readonly Node[],
+  outputs: readonly Value[],
+): { readonly peak: number; readonly after: Float64Array } {
   const held = (v: Value) => v.node.op !== "Input" && v.node.op !== "Constant"
   const lastUse = new Map<Value, number>()
   nodes.forEach((node, i) => {
@@ -77,21 +81,30 @@ export function peakBytes(nodes: readonly Node[], outputs: readonly Value[]): nu
   })
   for (const output of outputs) lastUse.set(storage(output), nodes.length)
   const dying: Value[][] = nodes.map(() => [])
+  const after = new Float64Array(nodes.length)
   let live = 0
   let peak = 0
   nodes.forEach((node, i) => {
-    if (node.op === "Input" || node.op === "Constant") return
-    if (!views.has(node.op))
-      for (const out of node.outputs) {
-        live += bytesOf(out)
-        const end = lastUse.get(out) ?? i
-        if (end < nodes.length) dying[end]!.push(out)
-      }
-    peak = Math.max(peak, live)
-    for (const value of dying[i]!) if (held(value)) live -= bytesOf(value)
+    if (held(node.outputs[0]!)) {
+      if (!views.has(node.op))
+        for (const out of node.outputs) {
+          live += bytesOf(out)
+          const end = lastUse.get(out) ?? i
+          if (end < nodes.length) dying[end]!.push(out)
+        }
+      peak = Math.max(peak, live)
+      for (const value of dying[i]!) if (held(value)) live -= bytesOf(value)
+    }
+    after[i] = live
   })
-  return peak
+  return { peak, after }
 }
+
+/** The value whose memory a value shares: its own, or that of what it is a view of. */
+const storage = (v: Value): Value => (views.has(v.node.op) && v.node.inputs[0] ? storage(v.node.inputs[0]) : v)
+
+/** The largest number of {@link liveBytes}. */
+export const peakBytes = (nodes: readonly Node[], outputs: readonly Value[]): number => liveBytes(nodes, outputs).peak
 
 /** The cost of a traced step. */
 export function costOf(step: TracedStep): StepCost {
@@ -109,11 +122,16 @@ export function costOf(step: TracedStep): StepCost {
   }
   const total = (field: keyof OperatorCost) => Object.values(operators).reduce((n, o) => n + o[field], 0)
   const sum = (values: readonly ValueType[]) => values.reduce((n, v) => n + bytesOf(v), 0)
+  const live = liveBytes(nodes, [...Object.values(step.next), ...Object.values(step.metrics)])
+  const place = new Map(nodes.map((node, i) => [node, i]))
   return {
     nodes: total("count"),
     flops: total("flops"),
     bytes: total("bytes"),
-    peakBytes: peakBytes(nodes, [...Object.values(step.next), ...Object.values(step.metrics)]),
+    peakBytes: live.peak,
+    aliveAt: Object.fromEntries(
+      Object.entries(step.metrics).map(([name, value]) => [name, live.after[place.get(storage(value).node)!] ?? 0]),
+    ),
     stateBytes: sum(Object.values(step.state)),
     updatedBytes: sum(Object.values(step.next)),
     inputBytes: sum([...Object.values(step.batch), ...step.draws.map((d) => d.value)]),
