@@ -35,11 +35,15 @@ export interface LayeredTraining {
   readonly learningRate: (step: number) => number
   /** The batch of an importance round, the same for all its candidates; of training samples. */
   readonly roundBatch?: (round: number) => HostTensors
+  /** Shapes of the batch for which the ledger is made, traced without allocating anything. Default: the batches' own. */
+  readonly ledgerShapes?: Shapes
   /** Drop the moments of layers that are not trained at the moment. Changes the algorithm. */
   readonly evictMoments?: boolean
   readonly checkpointEvery?: number
   readonly sink?: TrainingSink & { readonly log?: (step: number, values: Record<string, number>) => void }
 }
+
+type Shapes = Parameters<typeof traceCost>[1]["batch"]
 
 /** Sums over steps, for means; and the largest values. Part of a checkpoint. */
 interface Totals {
@@ -125,8 +129,8 @@ const costOfGraph = (cost: {
 /** The cost of training `layers` for one step, or of the loss under suppression, from shapes alone. */
 export function layeredCost(
   step: Step,
-  state: Parameters<typeof traceCost>[1]["state"],
-  batch: Parameters<typeof traceCost>[1]["batch"],
+  state: Shapes,
+  batch: Shapes,
   what: readonly number[] | "suppression",
   layers: number,
 ): GraphCost {
@@ -158,7 +162,11 @@ export async function trainLayered(training: LayeredTraining): Promise<LayeredRe
   const sampler = new LayerSampler(training.choice, model.layers, seed)
   const step = layeredStep(model, modules, options)
   const shapes = layeredState(params, frozen)
-  const lent = await borrowProgram(JSON.stringify([training.structure, modules, options]), training.device, () => step)
+  const lent = await borrowProgram(
+    JSON.stringify([training.structure, modules, options, training.ledgerShapes]),
+    training.device,
+    () => step,
+  )
   const program = new MomentMemory(lent.program, { evict: training.evictMoments ?? false })
   const totals: Totals = { steps: 0, rounds: 0, flops: 0, roundFlops: 0, sum: nothing(), most: nothing() }
   const gradients = new Map<string, number>()
@@ -168,10 +176,12 @@ export async function trainLayered(training: LayeredTraining): Promise<LayeredRe
   let started = 0
 
   /** The cost of a batch that was just run. Graphs that are new were compiled in that run. */
-  const costOf = (name: string, batch: HostTensors): GraphCost => {
+  const costOf = (name: string, what: readonly number[] | "suppression", batch: HostTensors): GraphCost => {
     const known = lent.costs.get(name)
     if (known) return known
-    const cost = costOfGraph(program.graph()?.cost ?? traceCost(step, { state: shapes, batch }))
+    const { ledgerShapes } = training
+    const graph = ledgerShapes ? undefined : program.graph()
+    const cost = graph ? costOfGraph(graph.cost) : layeredCost(step, shapes, ledgerShapes ?? batch, what, model.layers)
     lent.costs.set(name, cost)
     return cost
   }
@@ -191,7 +201,7 @@ export async function trainLayered(training: LayeredTraining): Promise<LayeredRe
       const marked = { ...batch, suppression }
       const { loss } = await program.run(marked, { seed, step: at })
       losses.push(loss!.data[0]!)
-      totals.roundFlops += costOf(name, marked).flops
+      totals.roundFlops += costOf(name, "suppression", batch).flops
     }
     const spent = performance.now() - began
     if (known) times.round.push(spent)
@@ -201,7 +211,7 @@ export async function trainLayered(training: LayeredTraining): Promise<LayeredRe
     sink?.log?.(at, Object.fromEntries([...sampler.scores].map((z, layer) => [`ist/score/${layer}`, z])))
   }
 
-  let current: HostTensors = {}
+  let own: HostTensors = {}
   try {
     const { diverged } = await train({
       program,
@@ -212,23 +222,19 @@ export async function trainLayered(training: LayeredTraining): Promise<LayeredRe
         const number = sampler.roundBefore(at)
         if (number !== undefined) await round(number, at)
         active = sampler.active(at)
-        current = {
-          ...training.batch(at),
-          ...trainingMarks(active),
-          learning_rate: hostScalar(training.learningRate(at)),
-        }
+        own = training.batch(at)
         started = performance.now()
-        return current
+        return { ...own, ...trainingMarks(active), learning_rate: hostScalar(training.learningRate(at)) }
       },
       // The layers of a step depend on the scores, and those on the step before.
       chunk: 1,
       onMetrics: (at, metrics) => {
         const spent = performance.now() - started
         const set = active.join()
-        const name = graphName(`train ${set}`, current)
+        const name = graphName(`train ${set}`, own)
         if (lent.costs.has(name)) times.step.push(spent)
         else times.compile += spent
-        const cost = costOf(name, current)
+        const cost = costOf(name, active, own)
         sampler.count(active)
         sets.add(set)
         if (!gradients.has(set)) gradients.set(set, gradientBytes(params, active))
@@ -266,16 +272,17 @@ export async function trainLayered(training: LayeredTraining): Promise<LayeredRe
       },
       ...(sink && { sink }),
     })
-    const shown = { ...training.batch(0), suppression: suppressNothing(model.layers) }
     const everything = Array.from({ length: model.layers }, (_, layer) => layer)
-    const cached = (name: string, what: readonly number[] | "suppression") => {
+    const first = training.batch(0)
+    /** Costs of graphs that need not have been run. */
+    const traced = (kind: string, what: readonly number[] | "suppression"): GraphCost => {
+      const name = graphName(kind, first)
       const known = lent.costs.get(name)
       if (known) return known
-      const cost = layeredCost(step, shapes, training.batch(0), what, model.layers)
+      const cost = layeredCost(step, shapes, training.ledgerShapes ?? first, what, model.layers)
       lent.costs.set(name, cost)
       return cost
     }
-    const dense = { ...training.batch(0), ...trainingMarks(everything), learning_rate: hostScalar(0) }
     const mean = (what: Watched) => totals.sum[what] / Math.max(1, totals.steps)
     const ledger: Record<string, number> = {
       "train/diverged": diverged ? 1 : 0,
@@ -290,8 +297,8 @@ export async function trainLayered(training: LayeredTraining): Promise<LayeredRe
       "mem/peak": mean("peak"),
       "mem/peak_max": totals.most.peak,
       "flops/step": totals.flops / Math.max(1, totals.steps),
-      "flops/step_dense": cached(graphName(`train ${everything.join()}`, dense), everything).flops,
-      "flops/forward": cached(graphName("forward", shown), "suppression").flops,
+      "flops/step_dense": traced("dense", everything).flops,
+      "flops/forward": traced("forward", "suppression").flops,
       "flops/total": totals.flops + totals.roundFlops,
       "time/compile_ms": times.compile,
       "graph/variants": sets.size,
@@ -318,12 +325,6 @@ export async function trainLayered(training: LayeredTraining): Promise<LayeredRe
     throw error
   }
 }
-
-const suppressNothing = (layers: number) => ({
-  data: new Float32Array(layers).fill(1),
-  shape: [layers],
-  dtype: "float32" as const,
-})
 
 /** The parameters that a choice can train: of all layers where they are drawn, else of the fixed ones. */
 function reachableParams(params: HostTensors, choice: LayerChoice, sampler: LayerSampler): HostTensors {

@@ -1,0 +1,232 @@
+/**
+ * The transfer test bed with a choice of layers: a vision transformer, pre-trained on Fashion-MNIST, gets modules in every
+ * block, and a few blocks' modules are trained at each step. The head is trained at every step; the class token only where it
+ * is asked for, since it enters below the first block and takes the backward pass through all of them.
+ */
+import { epochOrder, type ImageSplit, loadDataset, progressLines } from "@exp/data"
+import { initVit, namedVit, pick, type VitConfig, vit, warmupCosine } from "@exp/nn"
+import { key } from "@exp/random"
+import { Metric, Task } from "@exp/spec"
+import { type DeviceName, decodeSafetensors, type HostTensors } from "@exp/tensor"
+import type * as tf from "@tensorflow/tfjs-core"
+import * as Schema from "effect/Schema"
+import { atLeast, defaultsTo, described } from "../config-fields.ts"
+import { LayerChoice, roundSamples } from "./layer-choice.ts"
+import { initModules, LayerModules } from "./layer-modules.ts"
+import type { LayeredModel } from "./layered-step.ts"
+import { layeredMetrics, trainLayered } from "./layered-training.ts"
+import { Pretraining } from "./pretraining.ts"
+import { imageBatch, type TargetTask, targetTask } from "./vision-data.ts"
+import { newHead, testBedModel, tunedMaps } from "./vision-model.ts"
+import { VisionTransferConfig } from "./vision-transfer.ts"
+
+const { source, target, epochs, batchSize, learningRate, weightDecay, dropout, holdout, pretrainSteps } =
+  VisionTransferConfig.fields
+
+/** Config of {@link LayeredTransfer}. */
+export const LayeredTransferConfig = Schema.Struct({
+  source,
+  target,
+  model: Schema.Literals(["tinyvit", "vit-b16"]).pipe(
+    described(
+      "the test bed's model, or ViT-B/16 on images enlarged to 224×224 (not pre-trained: its weights are drawn)",
+    ),
+    defaultsTo("tinyvit"),
+  ),
+  depth: atLeast(1).pipe(described("blocks of the test bed's model; ViT-B/16 has 12"), defaultsTo(8)),
+  modules: LayerModules.annotate({ description: "the modules of every block" }),
+  layers: LayerChoice.annotate({ description: "which blocks' modules are trained at each step" }),
+  trainClassToken: Schema.Boolean.pipe(
+    described("train the class token at every step; the backward pass then goes through all blocks"),
+    defaultsTo(false),
+  ),
+  evictMoments: Schema.Boolean.pipe(
+    described("drop the moments of blocks that are not trained at the moment; changes the algorithm"),
+    defaultsTo(false),
+  ),
+  epochs,
+  batchSize,
+  learningRate,
+  weightDecay,
+  dropout,
+  holdout,
+  pretrainSteps,
+  steps: atLeast(0).pipe(described("carry out only so many steps of the schedule; 0: all"), defaultsTo(0)),
+  testImages: atLeast(1).pipe(described("how many of the 2000 test images are looked at"), defaultsTo(2000)),
+  ledgerBatch: atLeast(0).pipe(
+    described("batch size for which mem/* and flops/* are reported, traced from shapes; 0: the batch size"),
+    defaultsTo(0),
+  ),
+})
+export type LayeredTransferConfig = typeof LayeredTransferConfig.Type
+
+/** A vision transformer as a model with modules. A batch holds `images`, `labels` int32 and `weights`. */
+export function layeredVit(config: VitConfig): LayeredModel {
+  return {
+    layers: config.depth,
+    width: config.width,
+    maps: tunedMaps(config).map((map) => ({ ...map, layer: Number(map.name.split(".")[1]) })),
+    mlp: (layer) => ({ first: `blocks.${layer}.mlp.fc1`, last: `blocks.${layer}.mlp.fc2` }),
+    scores: (weights, batch, hook) => ({
+      logits: vit(weights, batch["images"] as tf.Tensor4D, config, { linear: hook }),
+      labels: batch["labels"]!,
+      weights: batch["weights"]!,
+    }),
+  }
+}
+
+/** Images [n, h, w, 1] enlarged by whole factors and repeated over the channels. */
+export function enlarged(batch: HostTensors, size: number, channels: number): HostTensors {
+  const images = batch["images"]!
+  const [count, height, width] = images.shape as [number, number, number]
+  if (height === size && channels === 1) return batch
+  const data = new Float32Array(count * size * size * channels)
+  let at = 0
+  for (let n = 0; n < count; n++)
+    for (let y = 0; y < size; y++)
+      for (let x = 0; x < size; x++) {
+        const pixel = Math.floor((y * height) / size) * width + Math.floor((x * width) / size)
+        data.fill(images.data[n * height * width + pixel]!, at, at + channels)
+        at += channels
+      }
+  return { ...batch, images: { data, shape: [count, size, size, channels], dtype: "float32" } }
+}
+
+/** IST and its baselines on the vision test bed. */
+export const LayeredTransfer = Task.make("layered-transfer", {
+  version: 1,
+  description: "Tune a pre-trained vision transformer on 1000 images, a few of its blocks at each step",
+  config: LayeredTransferConfig,
+  metrics: {
+    ...layeredMetrics,
+    "val/accuracy": Metric.max({ unit: "ratio", description: "on the held-out part of the 1000 images" }),
+    "val/loss": Metric.min({ description: "cross-entropy on the held-out part" }),
+    "test/accuracy": Metric.max({ unit: "ratio", description: "on the test images; not taken while tuning" }),
+    "test/loss": Metric.min({ description: "cross-entropy on the test images" }),
+  },
+  run: async (config, trial) => {
+    const { modules, layers } = config
+    const { seed } = trial
+    const mnist = await loadDataset("mnist", {
+      signal: trial.signal,
+      onProgress: progressLines((line) => trial.logger.info(line)),
+    })
+    const task = targetTask(config.target, mnist, seed, config.holdout)
+    const large = config.model === "vit-b16"
+    const vitConfig = large ? namedVit("base", task.classes) : testBedModel(task.classes, config.depth)
+    const all = large
+      ? initVit(vitConfig, key(0, "vit-b16"))
+      : decodeSafetensors(
+          await trial.stage(Pretraining, {
+            source: config.source,
+            model: "tinyvit",
+            depth: config.depth,
+            steps: config.pretrainSteps,
+          }),
+        ).tensors
+    const backbone = pick(all, (name) => !name.startsWith("head.") && !(name === "cls" && config.trainClassToken))
+    const model = layeredVit(vitConfig)
+    const batchOf = (split: ImageSplit, indices: ArrayLike<number>, size: number): HostTensors =>
+      enlarged(imageBatch(split, task.shape, indices, size), vitConfig.imageSize, vitConfig.channels)
+    const perEpoch = Math.ceil(task.train.count / config.batchSize)
+    const scheduled = config.epochs * perEpoch
+    const steps = config.steps > 0 ? Math.min(config.steps, scheduled) : scheduled
+    let order: Uint32Array = new Uint32Array(0)
+    let orderOf = -1
+    const result = await trainLayered({
+      device: trial.device as DeviceName,
+      structure: JSON.stringify(["vit", vitConfig]),
+      model,
+      modules,
+      choice: layers,
+      options: { weightDecay: config.weightDecay, dropout: config.dropout },
+      params: {
+        ...(config.trainClassToken && { cls: all["cls"]! }),
+        ...newHead(vitConfig, seed),
+        ...initModules(modules, model, backbone, key(seed, "modules")),
+      },
+      frozen: backbone,
+      seed,
+      steps,
+      batch: (step) => {
+        const epoch = Math.floor(step / perEpoch)
+        if (epoch !== orderOf) {
+          order = epochOrder(task.train.count, seed, epoch)
+          orderOf = epoch
+        }
+        const first = (step % perEpoch) * config.batchSize
+        return batchOf(task.train, order.subarray(first, first + config.batchSize), config.batchSize)
+      },
+      learningRate: warmupCosine({
+        learningRate: config.learningRate,
+        steps: scheduled,
+        warmup: Math.round(0.1 * scheduled),
+        minimum: Math.min(1e-5, config.learningRate),
+      }),
+      roundBatch: (round) => {
+        const size = layers._tag === "Ist" ? layers.importanceBatch : 1
+        const images = roundSamples(task.train.count, size, round, seed)
+        return batchOf(task.train, images, images.length)
+      },
+      ...(config.ledgerBatch > 0 && { ledgerShapes: imageShapes(vitConfig, config.ledgerBatch) }),
+      evictMoments: config.evictMoments,
+      checkpointEvery: 200,
+      sink: trial,
+    })
+    try {
+      const held = config.holdout > 0
+      const split = held ? task.validation : task.test
+      const shown = Math.min(split.count, config.testImages)
+      const { accuracy, loss, predicted } = await result.evaluate(
+        inTurn(shown, large ? config.batchSize : 100).map(({ indices, size }) => batchOf(split, indices, size)),
+      )
+      const part = held ? "val" : "test"
+      trial.log(steps, { ...result.ledger, [`${part}/accuracy`]: accuracy, [`${part}/loss`]: loss })
+      if (!held) recordSamples(trial, config.target, task, predicted.slice(0, shown))
+    } finally {
+      result.release()
+    }
+  },
+})
+
+/** Shapes of a batch of images. */
+function imageShapes({ imageSize, channels }: VitConfig, size: number) {
+  return {
+    images: { shape: [size, imageSize, imageSize, channels], dtype: "float32" as const },
+    labels: { shape: [size], dtype: "int32" as const },
+    weights: { shape: [size], dtype: "float32" as const },
+  }
+}
+
+/** Indices 0 to count − 1 in batches of one size; the last one has fewer indices. */
+export function inTurn(count: number, size: number): { readonly indices: Uint32Array; readonly size: number }[] {
+  return Array.from({ length: Math.ceil(count / size) }, (_, i) => ({
+    indices: Uint32Array.from({ length: Math.min(size, count - i * size) }, (_, j) => i * size + j),
+    size,
+  }))
+}
+
+function recordSamples(
+  trial: {
+    readonly samples: {
+      record(
+        dataset: string,
+        sample: string,
+        values: { readonly "test/accuracy": number },
+        tags: Record<string, number>,
+      ): void
+    }
+  },
+  target: string,
+  task: TargetTask,
+  predicted: readonly number[],
+): void {
+  predicted.forEach((label, i) => {
+    trial.samples.record(
+      `mnist-test/${target}`,
+      String(task.testIndices[i]!),
+      { "test/accuracy": label === task.test.labels[i] ? 1 : 0 },
+      { class: task.test.labels[i]! },
+    )
+  })
+}
