@@ -163,6 +163,30 @@ describe("native memory", () => {
   })
 })
 
+describe("state that a graph does not touch", () => {
+  it("may come and go without a new trace; what it touches may not", async () => {
+    let traces = 0
+    const program = (await openDevice("cpu")).compile((state, batch) => {
+      traces++
+      return { state: { ...state, w: tf.add(state["w"]!, batch["by"]!) }, metrics: {} }
+    })
+    const by = { by: wave([4], 1) }
+    program.load({ w: wave([4], 0), other: wave([3], 2) })
+    await program.run(by, { seed: 0, step: 0 })
+    program.load({ w: wave([4], 0), more: wave([5], 3) })
+    await program.run(by, { seed: 0, step: 0 })
+    expect(traces).toBe(1)
+    const { w, more } = await program.state()
+    expect(Array.from(more!.data)).toEqual(Array.from(wave([5], 3).data))
+    expect(w!.data[1]!).toBeCloseTo(wave([4], 0).data[1]! + wave([4], 1).data[1]!, 6)
+    program.load({ w: wave([1], 0) })
+    await program.run(by, { seed: 0, step: 0 }).catch(() => {})
+    expect(traces).toBe(2)
+    program.dispose()
+    expect(liveSessions()).toBe(0)
+  })
+})
+
 describe("what cannot be compiled is refused with a reason", () => {
   const run = async (step: Step) => {
     const program = (await openDevice("cpu")).compile(step)

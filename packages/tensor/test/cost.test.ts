@@ -63,6 +63,20 @@ describe("the cost of a step", () => {
     expect(traceCost(step, { state: {}, batch: { x: float(1000) } }).peakBytes).toBe(8000)
   })
 
+  it("knows what a forward pass keeps for the backward pass", () => {
+    // The gradient of sin needs its input alone, that of the sum nothing.
+    const step: Step = (state, batch) => {
+      const { value, gradients } = valueAndGradients(({ w }) => tf.sum(tf.sin(tf.mul(tf.neg(batch["x"]!), w!))), {
+        w: state["w"]!,
+      })
+      return { state: { w: tf.sub(state["w"]!, gradients["w"]!) }, metrics: { loss: value } }
+    }
+    const cost = traceCost(step, { state: { w: float(500) }, batch: { x: float(500) } })
+    // −x and (−x)·w live on, and the loss itself.
+    expect(cost.aliveAt["loss"]).toBe(4 * (500 + 500 + 1))
+    expect(cost.peakBytes).toBeGreaterThanOrEqual(cost.aliveAt["loss"]!)
+  })
+
   it("does not count what no output needs", () => {
     const step: Step = (state, batch) => {
       tf.matMul(batch["x"]!, batch["x"]!)
