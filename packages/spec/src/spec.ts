@@ -11,4 +11,15 @@ export { parseAssignments, parseValue } from "./overrides.ts"
 export * from "./plan.ts"
 export { type Axis, byArm, choice, logUniform, range, uniform, when } from "./space.ts"
 export { Stage, type StageContext } from "./stage.ts"
-export { type AnyTask, type ConfigSchema, Task, type TrialContext, type TrialLogger } from "./task.ts"
+export {
+  type AnyTask,
+  type ConfigSchema,
+  type NeededStage,
+  type StepTensor,
+  Task,
+  type TaskOutlook,
+  type TaskStep,
+  type TrialContext,
+  type TrialLogger,
+  type TrialNeeds,
+} from "./task.ts"

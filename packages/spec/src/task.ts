@@ -54,8 +54,53 @@ export interface TrialContext<Name extends string = string> {
   readonly logger: TrialLogger
 }
 
+/** An array in host memory, as steps take and give it. */
+export interface StepTensor {
+  readonly data: Float32Array | Int32Array | Uint8Array
+  readonly shape: readonly number[]
+  readonly dtype: "float32" | "int32" | "bool"
+}
+
+/** The training step of a trial, and what goes into it. */
+export interface TaskStep {
+  /** What the step trains, in a few words. */
+  readonly name: string
+  /** A `Step` of @exp/tensor, which this package carries without knowing tensors. */
+  readonly step: (...given: never[]) => unknown
+  /** State at the start. Shapes are those of the trial; values may stand for those that only a run knows. */
+  readonly state: Readonly<Record<string, StepTensor>>
+  /** One batch, with the same liberty. */
+  readonly batch: Readonly<Record<string, StepTensor>>
+}
+
+/** A stage that a trial asks for, and the data sets that it reads where its result is not at hand. */
+export interface NeededStage {
+  readonly stage: Stage<ConfigSchema>
+  /** In the encoded form; defaults may be left out. */
+  readonly config: unknown
+  readonly datasets: readonly string[]
+}
+
+/** What a trial reads beside its config. */
+export interface TrialNeeds {
+  /** Names of data sets, such as "mnist". */
+  readonly datasets?: readonly string[]
+  readonly stages?: readonly NeededStage[]
+}
+
+/** What a task can say about a trial without running it. */
+export interface TaskOutlook<Config> {
+  /**
+   * The training step of a trial, for showing its graph and its cost; undefined where a config trains nothing. It must
+   * not need data sets or results of stages.
+   */
+  trainingStep?(config: Config, seed: number): TaskStep | undefined | Promise<TaskStep | undefined>
+  /** Data sets and stages of a trial, for machines without a network. A task without this needs none. */
+  needs?(config: Config, seed: number): TrialNeeds
+}
+
 /** A test bed that can be run: typed config, declared metrics, a `run` function. Make one with {@link Task.make}. */
-export interface Task<Name extends string, S extends ConfigSchema, M extends Metrics> {
+export interface Task<Name extends string, S extends ConfigSchema, M extends Metrics> extends TaskOutlook<S["Type"]> {
   readonly [TaskTypeId]: true
   readonly name: Name
   /** Part of every trial's identity: raise it when the same config would give other numbers. */
@@ -76,7 +121,8 @@ export const Task = {
    * Declares a task.
    *
    * @param name lower-case words joined by dashes: `vision-transfer`; part of the trial's identity
-   * @param definition `config` is a Schema whose fields carry descriptions and defaults; `run` gets the decoded config
+   * @param definition `config` is a Schema whose fields carry descriptions and defaults; `run` gets the decoded config.
+   *   `trainingStep` and `needs` may say what a trial computes and reads ({@link TaskOutlook})
    */
   make<const Name extends string, S extends ConfigSchema, const M extends { readonly [name: string]: Metric }>(
     name: Name,
@@ -89,7 +135,7 @@ export const Task = {
         trial: TrialContext<MetricName<M>>,
       ) => Promise<void> | Effect.Effect<void, unknown>
       readonly description?: string
-    },
+    } & TaskOutlook<S["Type"]>,
   ): Task<Name, S, M> {
     return { ...definition, [TaskTypeId]: true, name }
   },

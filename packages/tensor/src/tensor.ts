@@ -1,4 +1,5 @@
 export type { Adapter } from "./adapter.ts"
+export { compiledGraph } from "./compile/compiled-graph.ts"
 export { traceCost } from "./compile/cost.ts"
 export { type OperatorTime, profileStep } from "./compile/profile.ts"
 export type { Shapes } from "./compile/trace-step.ts"

@@ -143,6 +143,12 @@ export function chaserStep(
   }
 }
 
+/** The state of a decoder's training at the start. */
+function chaserState(config: LanguageModelConfig, seed: Key): HostTensors {
+  const params = initChaser(config, seed)
+  return { ...withPrefix("params", params), ...withPrefix("optimiser", adamw.init(params)) }
+}
+
 /** Batches on which a trained decoder is measured. */
 const heldOut = 8
 
@@ -154,10 +160,9 @@ export const chaserStage = Stage.make("pointer-chaser", {
     const layout = pointerLayout(settings.problem)
     const config = chaserConfig(settings, layout)
     const root = key(settings.seed, "pointer-chaser")
-    const params = initChaser(config, derive(root, "init"))
     const device = await openDevice(context.device as DeviceName)
     const step = chaserStep(config, settings.weightDecay, layout)
-    const initial = { ...withPrefix("params", params), ...withPrefix("optimiser", adamw.init(params)) }
+    const initial = chaserState(config, derive(root, "init"))
     const problems = (key: Key) => (at: number) => pointerBatch(key, at, settings.batchSize, settings.order, layout)
     const training = problems(derive(root, "problems"))
     const cost = traceCost(step, { state: initial, batch: { ...training(0), ...hostScalars({ learning_rate: 0 }) } })
@@ -289,6 +294,24 @@ export const KineticsReasoning = Task.make("kinetics-reasoning", {
     "cost/kv_read_mean": Metric.min({ unit: "rows", description: "value rows read for a token, layer and KV head" }),
     "cost/budget": Metric.min({ unit: "positions", description: "positions kept; 0 for dense" }),
   },
+  // What is trained is the decoder of the stage; the trial itself decodes.
+  trainingStep: ({ model, order, problem }, seed) => {
+    const layout = pointerLayout(problem)
+    const decoder = chaserConfig(model, layout)
+    const root = key(seed, "pointer-chaser")
+    return {
+      name: "decoder",
+      step: chaserStep(decoder, model.weightDecay, layout),
+      state: chaserState(decoder, derive(root, "init")),
+      batch: {
+        ...pointerBatch(derive(root, "problems"), 0, model.batchSize, order, layout),
+        ...hostScalars({ learning_rate: model.learningRate }),
+      },
+    }
+  },
+  needs: ({ model, order, problem }, seed) => ({
+    stages: [{ stage: chaserStage, config: { ...model, order, problem, seed }, datasets: [] }],
+  }),
   run: async (config, trial) => {
     const { model, attention, problems, sampling, intensity } = config
     const bytes = await trial.stage(chaserStage, {

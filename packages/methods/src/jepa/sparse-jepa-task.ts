@@ -1,8 +1,8 @@
 /** The task that pre-trains an encoder by prediction and probes what it learned. */
 import { type ImageDataset, loadDataset } from "@exp/data"
 import { countParameters, hostScalars, pick, scalarMetrics, train } from "@exp/nn"
-import { derive, type Key, key, permutation } from "@exp/random"
-import { Metric, Task, type TrialContext } from "@exp/spec"
+import { derive, fillNormal, type Key, key, permutation } from "@exp/random"
+import { Metric, Task, type TaskStep, type TrialContext } from "@exp/spec"
 import { type Device, type DeviceName, type HostTensors, openDevice, type Step, traceCost } from "@exp/tensor"
 import * as tf from "@tensorflow/tfjs-core"
 import * as Schema from "effect/Schema"
@@ -203,6 +203,8 @@ export const SparseJepaTask = Task.make("sparse-jepa", {
   description: "Self-supervised pre-training by prediction of embeddings, with linear and counting probes",
   config: SparseJepaConfig,
   metrics,
+  trainingStep: (config, seed) => exampleStep(config, key(seed, "sparse-jepa")),
+  needs: (config) => ({ datasets: [config.dataset] }),
   run: async (config, trial) => {
     const device = await openDevice(trial.device as DeviceName)
     try {
@@ -252,17 +254,8 @@ export async function runSparseJepa(config: Config, trial: Trial, device: Device
     await probe(bed, (source, rows) => pixels(bed, source, rows), config.steps)
     return
   }
-  const sparse = method._tag === "SparseJepa" ? method : undefined
-  const options: JepaStepOptions = {
-    sizes: bed.sizes,
-    loss: config.loss,
-    ...(sparse && { sparse }),
-    ...(method._tag === "Jepa" && method.embeddingL1 > 0 && { embeddingL1: method.embeddingL1 }),
-  }
-  const initial =
-    method._tag === "Supervised"
-      ? initialSupervisedState(bed.sizes, bed.classes, config.model.init, derive(root, "init"))
-      : initialJepaState(options, config.model.init, derive(root, "init"))
+  const options = stepOptions(config)
+  const initial = initialState(config, bed.classes, root)
   const trained = method._tag === "RandomEncoder" ? initial : await pretrain(bed, options, initial)
   const features = (state: HostTensors) => (source: ByteImages, rows: ArrayLike<number>) =>
     encoded(bed, options, state, source, rows)
@@ -273,6 +266,63 @@ export async function runSparseJepa(config: Config, trial: Trial, device: Device
     "probe/count_r2_random_init": before.counting,
     "probe/gain": scores.accuracy - before.accuracy,
   })
+}
+
+function stepOptions(config: Config): JepaStepOptions {
+  const { method } = config
+  return {
+    sizes: sizesOf(config),
+    loss: config.loss,
+    ...(method._tag === "SparseJepa" && { sparse: method }),
+    ...(method._tag === "Jepa" && method.embeddingL1 > 0 && { embeddingL1: method.embeddingL1 }),
+  }
+}
+
+function initialState(config: Config, classes: number, root: Key): HostTensors {
+  const { init } = config.model
+  return config.method._tag === "Supervised"
+    ? initialSupervisedState(sizesOf(config), classes, init, derive(root, "init"))
+    : initialJepaState(stepOptions(config), init, derive(root, "init"))
+}
+
+/** The scalars of a step's batch. */
+function stepScalars(config: Config, step: number): Readonly<Record<string, number>> {
+  const { method, steps } = config
+  const lambda = method._tag === "SparseJepa" ? lassoStrength(method, steps) : 0
+  return {
+    learning_rate: jepaLearningRate(step + 1, { ...config.learningRate, total: steps }),
+    weight_decay: jepaWeightDecay(step + 1, steps, config.weightDecay.from, config.weightDecay.to),
+    momentum: targetMomentum(step, steps, config.momentum.from, config.momentum.to),
+    ...(method._tag === "SparseJepa" && {
+      group_rate: method.groupRate,
+      threshold: method.groupRate * lambda,
+      lasso: lambda,
+    }),
+  }
+}
+
+/** The step of a trial with a batch of noise and the masks of its first step; undefined for what is not trained. */
+function exampleStep(config: Config, root: Key): TaskStep | undefined {
+  const { method, batchSize, dataset } = config
+  if (method._tag === "RawPixels" || method._tag === "RandomEncoder") return undefined
+  const sizes = sizesOf(config)
+  const classes = dataset === "cifar-100" ? 100 : 10
+  const grid = { height: gridSide(sizes), width: gridSide(sizes) }
+  const shape = [batchSize, sizes.imageSize, sizes.imageSize, sizes.channels]
+  const supervised = method._tag === "Supervised"
+  const batch: HostTensors = {
+    images: {
+      data: fillNormal(derive(root, "example images"), new Float32Array(shape.reduce((a, b) => a * b, 1))),
+      shape,
+      dtype: "float32",
+    },
+    ...(supervised
+      ? { labels: { data: new Int32Array(batchSize), shape: [batchSize], dtype: "int32" } }
+      : maskBatch(grid, batchSize, derive(root, "masks"), 0, masksOf(config), config.masks.contextMultiple)),
+    ...hostScalars(stepScalars(config, 0)),
+  }
+  const step: Step = supervised ? supervisedStep(sizes) : jepaStep(stepOptions(config))
+  return { name: `encoder by ${method._tag}`, step, state: initialState(config, classes, root), batch }
 }
 
 /** Trains to the end and returns the state. */
@@ -291,17 +341,7 @@ async function pretrain(bed: Bed, options: JepaStepOptions, initial: HostTensors
     const labels = Int32Array.from(rows, (row) => bed.labels[row]!)
     return { images, labels: { data: labels, shape: [batchSize], dtype: "int32" } }
   }
-  const lambda = method._tag === "SparseJepa" ? lassoStrength(method, steps) : 0
-  const scalars = (step: number) => ({
-    learning_rate: jepaLearningRate(step + 1, { ...config.learningRate, total: steps }),
-    weight_decay: jepaWeightDecay(step + 1, steps, config.weightDecay.from, config.weightDecay.to),
-    momentum: targetMomentum(step, steps, config.momentum.from, config.momentum.to),
-    ...(method._tag === "SparseJepa" && {
-      group_rate: method.groupRate,
-      threshold: method.groupRate * lambda,
-      lasso: lambda,
-    }),
-  })
+  const scalars = (step: number) => stepScalars(config, step)
   const step: Step = supervised ? supervisedStep(sizes) : jepaStep(options)
   const cost = traceCost(step, { state: initial, batch: { ...batches(0), ...hostScalars(scalars(0)) } })
   trial.log(0, {

@@ -113,6 +113,17 @@ export function fitStep(kernel: KernelFitConfig["kernel"]): Step {
   }
 }
 
+/** The state of a fit at the start. */
+function initialFit(config: KernelFitConfig, seed: number): HostTensors {
+  const { size } = config
+  const params = fitFactors(config, seed)
+  return {
+    ...withPrefix("params", params),
+    ...withPrefix("optimiser", adamw.init(params)),
+    target: { data: fitTarget(config.target, size, seed), shape: [size, size], dtype: "float32" },
+  }
+}
+
 /** The exact study of what a merge of two factors can express. */
 export const KernelFit = Task.make("kernel-fit", {
   version: 1,
@@ -126,11 +137,16 @@ export const KernelFit = Task.make("kernel-fit", {
     "fit/rank": Metric.max({ description: "numerical rank of the fitted matrix" }),
     "time/step_ms": Metric.min({ unit: "ms" }),
   },
+  trainingStep: (config, seed) => ({
+    name: `${config.kernel} kernel`,
+    step: fitStep(config.kernel),
+    state: initialFit(config, seed),
+    batch: { learning_rate: { data: new Float32Array([config.learningRate]), shape: [], dtype: "float32" } },
+  }),
   run: async (config, trial) => {
     const { size, rank, steps, kernel } = config
     const device = await openDevice(trial.device as DeviceName)
     const target = fitTarget(config.target, size, trial.seed)
-    const params = fitFactors(config, trial.seed)
     const program = device.compile(fitStep(kernel), { name: "kernel-fit" })
     // A step that only shows the fitted matrix of the state.
     const show = device.compile((state) => ({
@@ -144,11 +160,7 @@ export const KernelFit = Task.make("kernel-fit", {
         program,
         seed: trial.seed,
         steps,
-        initial: {
-          ...withPrefix("params", params),
-          ...withPrefix("optimiser", adamw.init(params)),
-          target: { data: target, shape: [size, size], dtype: "float32" },
-        },
+        initial: initialFit(config, trial.seed),
         batches: () => ({}),
         scalars: () => ({ learning_rate: config.learningRate }),
         chunk: device.compiles ? 100 : 10,

@@ -8,7 +8,7 @@
 
 import { warmupTimesCosine } from "@exp/nn"
 import { fillNormal, fillUniform, key, permutation } from "@exp/random"
-import { Metric, Task, type TrialContext } from "@exp/spec"
+import { Metric, Task, type TaskStep, type TrialContext } from "@exp/spec"
 import { type DeviceName, type HostTensor, type HostTensors, linear, openDevice } from "@exp/tensor"
 import * as tf from "@tensorflow/tfjs-core"
 import * as Effect from "effect/Effect"
@@ -111,6 +111,78 @@ export function networkModel(net: Network): TunedModel {
   }
 }
 
+/** What a student trains and keeps frozen at the start, and the tuner that its step is made with. */
+export interface StudentTensors {
+  readonly params: HostTensors
+  readonly frozen: HostTensors
+  readonly effective: Tuner
+}
+
+/**
+ * The tensors of a student.
+ *
+ * @param located the trained entries of a gradient mask; unused by other tuners
+ * @throws RangeError for a tuner that needs biases, blocks or a head of its own
+ */
+export function studentTensors(
+  net: Network,
+  tuner: Tuner,
+  weights: HostTensors,
+  seed: number,
+  located: Readonly<Record<string, MaskLocation>> = {},
+): StudentTensors {
+  if (hasFactors(tuner))
+    return { params: initFactors(tuner, net.maps, key(seed, "factors")), frozen: weights, effective: tuner }
+  if (tuner._tag === "GradientMask") {
+    const tensors = maskTensors(tuner.storage, net.maps, located)
+    return { params: tensors.params, frozen: { ...weights, ...tensors.frozen }, effective: tuner }
+  }
+  if (tuner._tag !== "FullFineTune")
+    throw new RangeError(`the tuner ${tuner._tag} has no meaning on a network without biases, blocks and head`)
+  // Full fine-tuning is a dense ΔW without a mask here, so that weight decay acts on the change as for the others.
+  const params: Record<string, HostTensor> = {}
+  const frozen: Record<string, HostTensor> = { ...weights }
+  for (const { name, inputs: n, outputs: m } of net.maps) {
+    params[`update.${name}.dense`] = zeroTensor([n, m])
+    frozen[`mask.${name}`] = { data: new Uint8Array(n * m).fill(1), shape: [n, m], dtype: "bool" }
+  }
+  return { params, frozen, effective: { _tag: "GradientMask", sparsity: 0, storage: "dense" } }
+}
+
+/** The training step of a student with a batch of noise; a gradient mask keeps evenly spread entries. */
+export function studyStep(
+  { network: net }: Study,
+  { tuner, weightDecay, batchSize }: Pick<StudyTraining, "tuner" | "weightDecay" | "batchSize">,
+  seed: number,
+): TaskStep {
+  const scores = Object.fromEntries(
+    net.maps.map(({ name, inputs, outputs }, l) => [
+      name,
+      Float32Array.from({ length: inputs * outputs }, (_, i) => (i * 7919 + l) % 10007),
+    ]),
+  )
+  const located = tuner._tag === "GradientMask" ? locateMask(scores, tuner.sparsity) : undefined
+  const { params, frozen, effective } = studentTensors(net, tuner, networkWeights(net, seed), seed, located)
+  const noise = (stream: string, columns: number) =>
+    matrix(batchSize, columns, (data) => fillNormal(key(seed, "teacher", "example", stream), data))
+  const positions: HostTensors =
+    effective._tag === "Snella"
+      ? { positions: { data: new Int32Array(net.maps.length), shape: [net.maps.length], dtype: "int32" } }
+      : {}
+  return {
+    name: `${net.widths.join("-")} network under ${tuner._tag}`,
+    step: tunedStep(networkModel(net), effective, { decay: tunedDecay(weightDecay) }),
+    state: initialState(effective, params, frozen),
+    batch: {
+      inputs: noise("inputs", net.widths[0]!),
+      targets: noise("targets", net.widths.at(-1)!),
+      weights: { data: new Float32Array(batchSize).fill(1), shape: [batchSize], dtype: "float32" },
+      learning_rate: { data: new Float32Array([1e-3]), shape: [], dtype: "float32" },
+      ...positions,
+    },
+  }
+}
+
 /** Sizes of a study. */
 export interface Study {
   readonly network: Network
@@ -205,11 +277,8 @@ export async function runStudy(study: Study, how: StudyTraining, trial: TrialCon
     }
 
     const model = networkModel(net)
-    const frozen: Record<string, HostTensor> = { ...weights }
-    const params: Record<string, HostTensor> = {}
     let located: Readonly<Record<string, MaskLocation>> | undefined
-    if (hasFactors(tuner)) Object.assign(params, initFactors(tuner, net.maps, key(seed, "factors")))
-    else if (tuner._tag === "GradientMask") {
+    if (tuner._tag === "GradientMask") {
       const names = net.maps.map(({ name }) => `${name}.weight`)
       const all = Array.from({ length: stepsPerEpoch }, (_, i) => batch(i))
       const scores = await squaredGradients(device, model, weights, names, all)
@@ -217,18 +286,8 @@ export async function runStudy(study: Study, how: StudyTraining, trial: TrialCon
         Object.fromEntries(net.maps.map(({ name }) => [name, scores[`${name}.weight`]!])),
         tuner.sparsity,
       )
-      const tensors = maskTensors(tuner.storage, net.maps, located)
-      Object.assign(params, tensors.params)
-      Object.assign(frozen, tensors.frozen)
-    } else if (tuner._tag === "FullFineTune")
-      for (const { name, inputs: n, outputs: m } of net.maps) params[`update.${name}.dense`] = zeroTensor([n, m])
-    else throw new RangeError(`the tuner ${tuner._tag} has no meaning on a network without biases, blocks and head`)
-    // Full fine-tuning is a dense ΔW without a mask here, so that weight decay acts on the change as for the others.
-    if (tuner._tag === "FullFineTune")
-      for (const { name, inputs: n, outputs: m } of net.maps)
-        frozen[`mask.${name}`] = { data: new Uint8Array(n * m).fill(1), shape: [n, m], dtype: "bool" }
-    const effective: Tuner =
-      tuner._tag === "FullFineTune" ? { _tag: "GradientMask", sparsity: 0, storage: "dense" } : tuner
+    }
+    const { params, frozen, effective } = studentTensors(net, tuner, weights, seed, located)
 
     const rate = warmupTimesCosine({ learningRate: how.learningRate, steps, warmup: how.warmup })
     const tuned = await trainTuned({
@@ -359,6 +418,7 @@ export const SparseTeacher = Task.make("sparse-teacher", {
   description: "Recover a sparse change of two linear maps from the outputs of the changed network",
   config: SparseTeacherConfig,
   metrics,
+  trainingStep: (config, seed) => studyStep(twoMapStudy, config, seed),
   run: async (config, trial) =>
     report(await runStudy(twoMapStudy, config, trial), config.steps, twoMapStudy, config.evaluate, trial),
 })
@@ -386,6 +446,7 @@ export const SparseTeacher4 = Task.make("sparse-teacher-4", {
   description: "Find which of four linear maps were changed, and how, from the outputs of the changed network",
   config: SparseTeacher4Config,
   metrics,
+  trainingStep: (config, seed) => studyStep(fourMapStudy(config.relevant), config, seed),
   run: async (config, trial) => {
     const study = fourMapStudy(config.relevant)
     const steps = config.epochs * Math.ceil(study.trainRows / config.batchSize)

@@ -15,6 +15,9 @@ import type { HostTensor, HostTensors } from "@exp/tensor"
 /** Target tasks: MNIST as it is, with inverted pixels, or turned by k·45° with label k. */
 export type TargetName = "digits-1k" | "inv-1k" | "angle-1k"
 
+/** Number of classes of a target. */
+export const targetClasses = (name: TargetName): number => (name === "angle-1k" ? 8 : 10)
+
 /** A target task of one seed. */
 export interface TargetTask {
   readonly classes: number
@@ -52,7 +55,7 @@ export function targetTask(name: TargetName, mnist: ImageDataset, seed: number, 
     }
   }
   return {
-    classes: name === "angle-1k" ? 8 : 10,
+    classes: targetClasses(name),
     train: part(0, border),
     validation: part(border, drawn.length),
     test: deriveSplit(mnist.test, shape, testIndices, transform),

@@ -4,7 +4,7 @@
  * memory ledger for every tuner.
  */
 import { epochOrder, loadDataset, progressLines } from "@exp/data"
-import { underPrefix, warmupCosine } from "@exp/nn"
+import { underPrefix, type VitConfig, warmupCosine } from "@exp/nn"
 import { Metric, Stage, Task } from "@exp/spec"
 import { type DeviceName, decodeSafetensors, type HostTensor, type HostTensors, openDevice } from "@exp/tensor"
 import * as Effect from "effect/Effect"
@@ -19,8 +19,9 @@ import { initialState, tunedDecay, tunedStep } from "./tuned-step.ts"
 import { mergedWeights, trainTuned, updatesOf } from "./tuned-training.ts"
 import { Tuner } from "./tuners.ts"
 import { heldTemperatures } from "./update.ts"
-import { imageBatch, targetTask } from "./vision-data.ts"
+import { imageBatch, targetClasses, targetTask } from "./vision-data.ts"
 import { accuracy, newHead, predictions, testBedModel, tunedMaps, tunedTensors, visionModel } from "./vision-model.ts"
+import { visionBatchExample, visionStateExample } from "./vision-step.ts"
 
 const whole = Schema.Int.pipe(Schema.check(Schema.isBetween({ minimum: 1, maximum: 1_000_000 })))
 const rate = Schema.Finite.pipe(Schema.check(Schema.isBetween({ minimum: 0, maximum: 0.9 })))
@@ -98,37 +99,9 @@ export const StepMemoryStage = Stage.make("vision-step-memory", {
     const device = await openDevice("wasm").catch(() => openDevice("js"))
     const config = testBedModel(classes, depth)
     const model = visionModel(config)
-    const maps = tunedMaps(config)
-    const { initVit } = await import("@exp/nn")
-    const { key } = await import("@exp/random")
-    const all = initVit(config, key(0))
-    const backbone = Object.fromEntries(Object.entries(all).filter(([name]) => !name.startsWith("head.")))
-    const tensors = tunedTensors(tuner, config, backbone, newHead(config, 0), 0)
-    const params: Record<string, HostTensor> = { ...tensors.params }
-    const frozen: Record<string, HostTensor> = { ...tensors.frozen }
-    if (tuner._tag === "GradientMask") {
-      // Which entries are trained does not change the bytes: take evenly spread scores.
-      const scores = Object.fromEntries(
-        maps.map(({ name, inputs, outputs }, l) => [
-          name,
-          Float32Array.from({ length: inputs * outputs }, (_, i) => (i * 7919 + l) % 10007),
-        ]),
-      )
-      const mask = maskTensors(tuner.storage, maps, locateMask(scores, tuner.sparsity))
-      Object.assign(params, mask.params)
-      Object.assign(frozen, mask.frozen)
-    }
-    const state = initialState(tuner, params, frozen)
+    const state = visionStateExample(tuner, config, 0)
     const measure = async (size: number): Promise<StepMemory> => {
-      const batch: HostTensors = {
-        images: { data: new Float32Array(size * 784), shape: [size, 28, 28, 1], dtype: "float32" },
-        labels: { data: new Int32Array(size), shape: [size], dtype: "int32" },
-        weights: { data: new Float32Array(size).fill(1), shape: [size], dtype: "float32" },
-        learning_rate: { data: new Float32Array([1e-3]), shape: [], dtype: "float32" },
-        ...(tuner._tag === "Snella"
-          ? { positions: { data: new Int32Array(maps.length), shape: [maps.length], dtype: "int32" as const } }
-          : {}),
-      }
+      const batch = visionBatchExample(tuner, config, size)
       const { savedActivations } = await measuredStep(
         device.name === "js" ? "cpu" : device.name,
         model,
@@ -180,15 +153,35 @@ export const VisionTransfer = Task.make("vision-transfer", {
     "mem/peak_single": bytes("the same at batch size 1"),
     "time/step_ms": Metric.min({ unit: "ms", description: "wall time of a training step, median over epochs" }),
   },
+  trainingStep: (config, seed) => {
+    const vit = testBedModel(targetClasses(config.target), config.depth)
+    return {
+      name: `${config.model} under ${config.tuner._tag}`,
+      step: fineTuningStep(config, vit),
+      state: visionStateExample(config.tuner, vit, seed),
+      batch: visionBatchExample(config.tuner, vit, config.batchSize),
+    }
+  },
+  needs: (config) => ({
+    datasets: ["mnist"],
+    stages: [
+      { stage: Pretraining, config: pretraining(config), datasets: [config.source] },
+      {
+        stage: StepMemoryStage,
+        config: {
+          tuner: config.tuner,
+          depth: config.depth,
+          classes: targetClasses(config.target),
+          batchSize: config.batchSize,
+        },
+        datasets: [],
+      },
+    ],
+  }),
   run: async (config, trial) => {
     const { tuner, depth, batchSize, epochs } = config
     const { seed } = trial
-    const pretrained = await trial.stage(Pretraining, {
-      source: config.source,
-      model: config.model,
-      depth,
-      steps: config.pretrainSteps,
-    })
+    const pretrained = await trial.stage(Pretraining, pretraining(config))
     const mnist = await loadDataset("mnist", {
       signal: trial.signal,
       onProgress: progressLines((line) => trial.logger.info(line)),
@@ -237,11 +230,7 @@ export const VisionTransfer = Task.make("vision-transfer", {
       })
       const tuned = await trainTuned({
         device,
-        step: tunedStep(model, tuner, {
-          decay: tunedDecay(config.weightDecay),
-          dropout: config.dropout,
-          dropPath: config.dropPath,
-        }),
+        step: fineTuningStep(config, vit),
         tuner,
         maps,
         initial: initialState(tuner, params, frozen),
@@ -333,6 +322,14 @@ export const VisionTransfer = Task.make("vision-transfer", {
     }
   },
 })
+
+/** The pre-training that a trial builds on. */
+const pretraining = ({ source, model, depth, pretrainSteps }: VisionTransferConfig) =>
+  ({ source, model, depth, steps: pretrainSteps }) as const
+
+/** The training step of a trial on a model of the test bed. */
+const fineTuningStep = ({ tuner, weightDecay, dropout, dropPath }: VisionTransferConfig, vit: VitConfig) =>
+  tunedStep(visionModel(vit), tuner, { decay: tunedDecay(weightDecay), dropout, dropPath })
 
 /** W − W0 of every map: the ΔW of full fine-tuning. */
 function differences(maps: ReadonlyArray<string>, after: HostTensors, before: HostTensors): HostTensors {
