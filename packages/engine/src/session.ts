@@ -306,7 +306,10 @@ export class Session implements Coordinator {
     const metrics = this.#options.ledger.finalMetrics([...runs.values()])
     const { selection, choices } = chooseWinners(
       this.plan,
-      (trialId) => metrics.get(runs.get(trialId) ?? "")?.[by.metric],
+      (trialId) => {
+        const score = metrics.get(runs.get(trialId) ?? "")?.[by.metric]
+        return score === undefined ? undefined : { status: "finished", score }
+      },
     )
     this.#options.ledger.recordSelections(by.metric, choices)
     return { selection, choices }

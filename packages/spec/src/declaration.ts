@@ -1,3 +1,4 @@
+import { searchFlaws, stopFlaws } from "./adaptive.ts"
 import type { SpecIssue } from "./errors.ts"
 import { show } from "./errors.ts"
 import { Experiment } from "./experiment.ts"
@@ -18,7 +19,7 @@ const known = [
   "name", "question", "task", "base", "arms", "sweep", "tune", "seeds", "compare", "baseline", "profiles", "retry",
   "timeout", "onFailure", "device",
 ] // biome-ignore format: a list of words
-const knownTune = ["over", "by", "with", "seeds", "budget"]
+const knownTune = ["over", "by", "with", "seeds", "budget", "search", "stop", "parallel"]
 const knownProfile = ["base", "arms", "seeds", "sweep", "tune", "timeout", "retry"]
 
 const list = (names: Iterable<string>) => [...names].map((name) => JSON.stringify(name)).join(", ") || "none"
@@ -148,6 +149,17 @@ export function declarationIssues(value: unknown, options: PlanOptions = {}): Re
     const budget = part["budget"]
     if (budget !== undefined && !(Number.isSafeInteger(budget) && (budget as number) >= 1))
       add({ path: `${path}.budget`, expected: "a whole number of candidates, at least 1", got: show(budget) })
+    const at = (name: string, field: string) => `${path}.${name}${field === "" ? "" : `.${field}`}`
+    if (part["search"] !== undefined) {
+      for (const { field, ...wrong } of searchFlaws(part["search"])) add({ path: at("search", field), ...wrong })
+      if (budget !== undefined)
+        add({ path: `${path}.budget`, expected: "either a search with its trials, or a budget", got: show(budget) })
+    }
+    if (part["stop"] !== undefined)
+      for (const { field, ...wrong } of stopFlaws(part["stop"])) add({ path: at("stop", field), ...wrong })
+    const parallel = part["parallel"]
+    if (parallel !== undefined && !(Number.isSafeInteger(parallel) && (parallel as number) >= 1))
+      add({ path: `${path}.parallel`, expected: "a whole number of candidates, at least 1", got: show(parallel) })
   }
   tuning("tune", tune, true)
   add(seedIssue("seeds", value.seeds))

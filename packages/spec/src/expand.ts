@@ -1,6 +1,7 @@
 import { uniform as draw, integer, key, permutation } from "@exp/random"
 import { type SpecIssue, show } from "./errors.ts"
 import { canonicalJson } from "./identity.ts"
+import type { Parameter, SearchSpace } from "./search/parameter.ts"
 import type { ByArm, Choice, Range, Uniform, When } from "./space.ts"
 
 /** One point of a space: dotted path → value. */
@@ -212,6 +213,54 @@ export function expand(space: Readonly<Record<string, unknown>>, how: Expansion)
     .slice(0, how.budget)
     .sort()
   return Array.from(kept, (i) => points[i]!)
+}
+
+const parameters = new WeakMap<object, Parameter>()
+
+/** An axis as a searched parameter: numbers as they are drawn, else its values, in order where they rise or fall. */
+function parameterOf(axis: Axis, path: string): Parameter {
+  const known = parameters.get(axis)
+  if (known !== undefined) return known
+  let made: Parameter
+  if ("_tag" in axis && axis._tag === "Uniform" && axis.samples === undefined) {
+    const { from, to, scale, integer } = axis
+    made = { kind: "number", from, to, scale, integer }
+  } else {
+    const byText = new Map(valuesOf(axis, path).map((value) => [canonicalJson(value ?? null), value]))
+    const values = [...byText.values()]
+    const steps = values.slice(1).map((value, i) => Math.sign(Number(value) - Number(values[i])))
+    const ordered = values.every((value) => typeof value === "number") && steps.every((s) => s !== 0 && s === steps[0])
+    made = { kind: ordered ? "ordered" : "unordered", values }
+  }
+  parameters.set(axis, made)
+  return made
+}
+
+/**
+ * A space of axes as one that can be searched, for one arm. Axes without `samples` are searched as a whole; those with
+ * some are the values drawn. Flawed axes are reported when a point first comes to them, and left out.
+ */
+export function searchSpace(space: Readonly<Record<string, unknown>>, how: Expansion): SearchSpace {
+  const flawed = new Set<string>()
+  return {
+    names: Object.keys(space),
+    parameter(path, point) {
+      const axis = resolve(space[path], point, how)
+      if (axis === undefined || flawed.has(path)) return undefined
+      const wrong = flaw(axis, false)
+      if (wrong === undefined) return parameterOf(axis as Axis, path)
+      flawed.add(path)
+      how.issue({ path: `${how.place(path)}.${path}`, ...wrong })
+      return undefined
+    },
+  }
+}
+
+/** A parameter in a few words: `0.0001 … 0.1 (log)`, `2 | 4 | 8`. */
+export function describeParameter(parameter: Parameter): string {
+  if (parameter.kind !== "number") return parameter.values.map(show).join(" | ")
+  const kind = [parameter.scale === "log" ? "log" : "", parameter.integer ? "whole" : ""].filter((w) => w !== "")
+  return `${parameter.from} … ${parameter.to}${kind.length === 0 ? "" : ` (${kind.join(", ")})`}`
 }
 
 /** The arms and config paths that the conditions of an axis name, to be checked for misspellings. */

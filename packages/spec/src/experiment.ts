@@ -1,3 +1,4 @@
+import type { Search, StoppingRule } from "./adaptive.ts"
 import type { Complete, Known, KnownSpace, Patch, PathsIn, Space } from "./config-types.ts"
 import type { Metric, MetricName } from "./metric.ts"
 import type { AnyTask, ConfigSchema, Task } from "./task.ts"
@@ -25,6 +26,15 @@ export interface TuneInput<I, Name, Over = Space<I>> {
   readonly seeds?: number | ReadonlyArray<number>
   /** Candidates for each arm, drawn from the space; without it the whole grid is tried. */
   readonly budget?: number
+  /** An adaptive search: `tpe({ trials: 50 })`. Its trials take the place of the grid or the budget. */
+  readonly search?: Search
+  /** Gives up hopeless candidates on their way: `asha({ min: 1 })`, `medianRule({ after: 2 })`. They judge `by`. */
+  readonly stop?: StoppingRule
+  /**
+   * Candidates of an arm in a round, with `search` or `stop` (default 4). A round knows the results of the earlier ones.
+   * It is part of the declaration, and not the number of workers, so that every machine searches alike.
+   */
+  readonly parallel?: number
 }
 
 /** A variant of the experiment, chosen with `--profile NAME` (`--quick` for the one named quick). */

@@ -1,7 +1,8 @@
+import { defaultParallel, type Search, type StoppingRule } from "./adaptive.ts"
 import { declarationIssues, mostSeeds, parseTimeout, unknownName } from "./declaration.ts"
 import type { SpecIssue } from "./errors.ts"
 import { SpecError, show } from "./errors.ts"
-import { expand, namesIn, type Point } from "./expand.ts"
+import { describeParameter, expand, namesIn, type Point, searchSpace } from "./expand.ts"
 import type { ArmInput, Experiment, ProfileInput } from "./experiment.ts"
 import { configPaths, fieldsAt } from "./fields.ts"
 import { type JsonObject, trialId } from "./identity.ts"
@@ -9,6 +10,11 @@ import { isFields, nest, valueAt } from "./merge.ts"
 import { declaredMetric, type Metric } from "./metric.ts"
 import { overrides } from "./overrides.ts"
 import { type Layer, mergeLayers, placeIn, resolveConfig } from "./resolve.ts"
+import type { Outcome } from "./search/observation.ts"
+import type { SearchSpace } from "./search/parameter.ts"
+import { points as pointsOf } from "./search/points.ts"
+import { propose } from "./search/tpe.ts"
+import { atBorderOf, candidateOutcome, extremePoints, type SearchPlan, searchPlan } from "./search-plan.ts"
 
 /** What the command line changes. */
 export interface PlanOptions {
@@ -27,8 +33,10 @@ export interface Condition {
   readonly point: Point
   /** Unique in the plan: the arm's name, and the point where there is a sweep. */
   readonly label: string
-  /** The candidates of its tuning; empty when it is not tuned. */
+  /** The candidates of its tuning, those of the first round in an adaptive search; empty when it is not tuned. */
   readonly candidates: ReadonlyArray<Point>
+  /** What an adaptive search goes over, by path: `0.0001 … 0.1 (log)`. */
+  readonly space?: Readonly<Record<string, string>>
 }
 
 /** A trial of the plan. */
@@ -46,6 +54,8 @@ export interface PlannedTrial {
   readonly phase: "tune" | "compare"
   /** Values of the sweep and of tuning, by dotted path. */
   readonly point: Point
+  /** In tuning: which candidate of its condition it is, from 0, and the tuned values alone. */
+  readonly candidate?: { readonly number: number; readonly point: Point }
 }
 
 /** What tuning chose: condition label → point of the tuning space. */
@@ -60,7 +70,11 @@ export interface Choice {
     readonly point: Point
     readonly score: number | undefined
     readonly seeds: number
+    /** It was stopped early, at this step; a stopped candidate is never chosen. */
+    readonly stopped?: number
   }>
+  /** The winner takes an end of a searched range: a wider search might find better. */
+  readonly atBorder: boolean
 }
 
 /** What an experiment comes to: conditions and trials. */
@@ -74,8 +88,12 @@ export interface Plan {
   readonly compare: ReadonlyArray<string>
   /** The metric that decides the tuning, and its direction. */
   readonly tuneBy: { readonly metric: string; readonly goal: Metric["goal"] } | undefined
-  /** Trials of the tuning; empty when nothing is tuned. */
+  /** Trials of the tuning, those of the first round in an adaptive search; empty when nothing is tuned. */
   readonly tuning: ReadonlyArray<PlannedTrial>
+  /** The rounds of the tuning, where it has any: with `search` or `stop`. */
+  readonly search: SearchPlan | undefined
+  /** Whether a condition's tuned point takes an end of a range that was searched. */
+  atBorder(condition: string, point: Point): boolean
   /**
    * The compared trials, all conditions at the first seed, then all at the second, and so on, so that a part of them
    * already compares every arm. `selection` gives the tuned point of every tuned condition.
@@ -83,7 +101,7 @@ export interface Plan {
    * @throws SpecError when a tuned condition has no point in `selection`
    */
   compared(selection?: Selection): ReadonlyArray<PlannedTrial>
-  /** How many trials there will be in all. */
+  /** How many trials there will be in all, at most. */
   readonly count: { readonly tune: number; readonly compare: number }
   readonly policy: {
     readonly retry: number
@@ -218,7 +236,18 @@ export function analyse(
   const seeds = seedList(options.seeds ?? profile?.seeds ?? experiment.seeds)
   const tuneSeeds = seedList(tune?.seeds ?? 1)
 
+  const search: Search | undefined = isFields(tune?.search) && tune.search.trials > 0 ? tune.search : undefined
+  const rule: StoppingRule | undefined = isFields(tune?.stop) ? tune.stop : undefined
+  if (search !== undefined && tune?.budget !== undefined)
+    issue({
+      path: overAt.replace(/over$/, "budget"),
+      expected: "either a search with its trials, or a budget",
+      got: String(tune.budget),
+    })
+  const goal = declaredMetric(task.metrics, tune?.by ?? "")?.goal ?? "max"
+
   interface Draft extends Condition {
+    readonly searched: SearchSpace | undefined
     readonly layers: (tuned: Point, phase: "tune" | "compare") => ReadonlyArray<Layer>
   }
   const drafts: Draft[] = []
@@ -258,29 +287,55 @@ export function analyse(
         at,
         value: nest(Object.fromEntries(Object.entries(point).filter(([path]) => Object.hasOwn(space, path)))),
       }))
-    const expanded = (parts: ReturnType<typeof axes>, extra: Point, budget?: number): ReadonlyArray<Point> => {
-      if (parts.length === 0) return []
+    const spaceOfAxes = (parts: ReturnType<typeof axes>): Fields =>
+      Object.assign({}, ...parts.map((part) => part.space))
+    const expansion = (parts: ReturnType<typeof axes>, extra: Point) => {
       const at = parts.length === 1 ? parts[0]!.at : parts.map((part) => part.at).join(" with ")
       const place = (path: string) => parts.find((part) => Object.hasOwn(part.space, path))?.at ?? at
-      return expand(Object.assign({}, ...parts.map((part) => part.space)), {
-        arm,
-        lookUp: lookUp(extra),
-        at,
-        place,
-        issue,
-        ...(budget === undefined ? {} : { budget }),
-      })
+      return { arm, lookUp: lookUp(extra), at, place, issue }
+    }
+    const expanded = (parts: ReturnType<typeof axes>, extra: Point, budget?: number): ReadonlyArray<Point> =>
+      parts.length === 0
+        ? []
+        : expand(spaceOfAxes(parts), { ...expansion(parts, extra), ...(budget === undefined ? {} : { budget }) })
+    /** The opening of an adaptive search. */
+    const opening = (space: SearchSpace, at: string): ReadonlyArray<Point> => {
+      const few = pointsOf(space)
+      if (few !== undefined && few.length < search!.trials) {
+        issue({
+          path: at,
+          expected: `at least as many points as the search has trials, ${search!.trials} (without search, each of them is tried)`,
+          got: `${few.length} for arm ${JSON.stringify(arm)}`,
+        })
+      }
+      const begun: Point[] = []
+      for (let index = 0; index < Math.min(search!.trials, tune?.parallel ?? defaultParallel); index++) {
+        const observations = begun.map((point, i) => ({ index: i, point }))
+        const point = propose(space, observations, index, { ...search!, goal })
+        if (point !== undefined) begun.push(point)
+      }
+      return begun
     }
     const sweepAxes = axes(sweep, "sweep")
     const points = sweepAxes.length === 0 ? [{}] : expanded(sweepAxes, {})
     const tuneAxes = tune === undefined ? [] : axes({ at: overAt, space: fieldsOf(tune.over) }, "tune")
     for (const point of points) {
       const label = Object.keys(point).length === 0 ? arm : `${arm} ${pointLabel(point)}`
+      const how = tuneAxes.length === 0 || search === undefined ? undefined : expansion(tuneAxes, point)
+      const searched = how && searchSpace(spaceOfAxes(tuneAxes), how)
+      const candidates =
+        tuneAxes.length === 0
+          ? []
+          : searched === undefined
+            ? expanded(tuneAxes, point, tune?.budget)
+            : opening(searched, how!.at)
       drafts.push({
         arm,
         point,
         label,
-        candidates: tuneAxes.length === 0 ? [] : expanded(tuneAxes, point, tune?.budget),
+        candidates,
+        searched,
+        ...(searched === undefined ? {} : { space: described(searched, candidates) }),
         layers: (tuned, phase) => [
           ...below,
           ...layersOf(sweepAxes, point),
@@ -295,7 +350,7 @@ export function analyse(
   // The same budget for every arm, or the comparison is not one.
   const tuned = drafts.filter((draft) => draft.candidates.length > 0)
   const counts = new Set(tuned.map((draft) => draft.candidates.length))
-  if (counts.size > 1) {
+  if (counts.size > 1 && search === undefined) {
     const list = tuned.map((draft) => `${draft.label}: ${draft.candidates.length}`).join(", ")
     issue({
       path: overAt,
@@ -327,6 +382,7 @@ export function analyse(
     seed: number,
     phase: "tune" | "compare",
     point: Point,
+    candidate?: number,
   ): PlannedTrial => ({
     id: trialId({ task: task.name, version: task.version, config, seed }),
     taskName: task.name,
@@ -337,17 +393,22 @@ export function analyse(
     condition: draft.label,
     phase,
     point: { ...draft.point, ...point },
+    ...(candidate === undefined ? {} : { candidate: { number: candidate, point } }),
   })
+  const labelled = new Map(drafts.map((draft) => [draft.label, draft]))
   for (const draft of drafts) {
     const candidates = draft.candidates.length === 0 ? [{}] : draft.candidates
     const signature: string[] = []
-    for (const candidate of candidates) {
+    // An adaptive search may come to any of these, and should not find out then that the task does not admit them.
+    for (const extreme of draft.searched === undefined ? [] : extremePoints(draft.searched, candidates))
+      for (const phase of ["tune", "compare"] as const) resolve(draft, extreme, phase)
+    for (const [number, candidate] of candidates.entries()) {
       const compared = resolve(draft, candidate, "compare")
       if (compared !== undefined) signature.push(compared.key)
       if (draft.candidates.length === 0) continue
       const searched = resolve(draft, candidate, "tune")
       if (searched === undefined) continue
-      for (const seed of tuneSeeds) tuning.push(trial(draft, searched.config, seed, "tune", candidate))
+      for (const seed of tuneSeeds) tuning.push(trial(draft, searched.config, seed, "tune", candidate, number))
     }
     if (signature.length !== candidates.length) continue
     const key = signature.sort().join("\n")
@@ -370,12 +431,39 @@ export function analyse(
   const compare = typeof experiment.compare === "string" ? [experiment.compare] : experiment.compare
   const baseline =
     experiment.baseline !== undefined && arms.includes(experiment.baseline) ? experiment.baseline : arms[0]!
+  const rounds =
+    tuned.length === 0 || (search === undefined && rule === undefined)
+      ? undefined
+      : searchPlan({
+          conditions: tuned.map((draft) => ({
+            label: draft.label,
+            candidates: draft.candidates,
+            space: draft.searched,
+            trial: (point, number, seed) => {
+              const resolved = resolveConfig(task.config, draft.layers(point, "tune"))
+              if (resolved._tag === "Config") return trial(draft, resolved.config, seed, "tune", point, number)
+              throw new SpecError({ experiment: experiment.name, issues: resolved.issues })
+            },
+          })),
+          search,
+          rule,
+          parallel: tune?.parallel,
+          seeds: tuneSeeds,
+          metric: tune!.by,
+          goal,
+        })
   return {
     issues: [],
     plan: {
       experiment,
       profile: options.profile,
-      conditions: drafts.map(({ arm, point, label, candidates }) => ({ arm, point, label, candidates })),
+      conditions: drafts.map(({ arm, point, label, candidates, space }) => ({
+        arm,
+        point,
+        label,
+        candidates,
+        ...(space === undefined ? {} : { space }),
+      })),
       baseline,
       seeds,
       compare,
@@ -383,8 +471,16 @@ export function analyse(
         tune === undefined || tuned.length === 0
           ? undefined
           : { metric: tune.by, goal: declaredMetric(task.metrics, tune.by)!.goal },
-      tuning,
-      count: { tune: tuning.length, compare: drafts.length * seeds.length },
+      tuning: rounds?.method === undefined ? tuning : rounds.round(0, [], () => undefined).trials,
+      search: rounds,
+      atBorder: (condition, point) => {
+        const draft = labelled.get(condition)
+        return draft !== undefined && isAtBorder(draft.searched, draft.candidates, point)
+      },
+      count: {
+        tune: rounds?.method === undefined ? tuning.length : tuned.length * rounds.candidates * tuneSeeds.length,
+        compare: drafts.length * seeds.length,
+      },
       policy: {
         retry: profile?.retry ?? experiment.retry ?? 1,
         timeout: parseTimeout(profile?.timeout ?? experiment.timeout),
@@ -417,40 +513,82 @@ export function analyse(
   }
 }
 
+/** What a space goes over, as far as its first candidates show it. */
+const described = (space: SearchSpace, candidates: ReadonlyArray<Point>): Readonly<Record<string, string>> =>
+  Object.fromEntries(
+    space.names.flatMap((name) => {
+      const having = candidates.find((point) => Object.hasOwn(point, name))
+      const parameter = having && space.parameter(name, having)
+      return [[name, parameter === undefined ? "under a condition" : describeParameter(parameter)]]
+    }),
+  )
+
+function isAtBorder(space: SearchSpace | undefined, candidates: ReadonlyArray<Point>, winner: Point): boolean {
+  return Object.entries(winner).some(([path, value]) => {
+    if (space !== undefined) {
+      const parameter = space.parameter(path, winner)
+      return parameter !== undefined && atBorderOf(parameter, value)
+    }
+    const values = new Set(candidates.map((point) => point[path]).filter((v) => typeof v === "number"))
+    if (typeof value !== "number" || values.size < 3) return false
+    return value === Math.min(...values) || value === Math.max(...values)
+  })
+}
+
 /**
  * Chooses the point of every tuned condition: the candidate with the best mean of the tuning metric over its seeds.
- * Candidates without a finite value are passed over; of equals the first declared wins; a candidate that lacks some of
- * its seeds only wins when none is complete.
+ * Candidates that were stopped early and those without a finite value are passed over; of equals the first declared
+ * wins; a candidate that lacks some of its seeds only wins when none is complete.
  *
- * @param scoreOf the tuning metric of a trial by its id, undefined when it has none (failed, not run)
+ * @param outcomeOf how a trial came out, by its id; undefined when it was not run
+ * @param trials the tuning trials of all rounds
  */
 export function chooseWinners(
   plan: Plan,
-  scoreOf: (trialId: string) => number | undefined,
+  outcomeOf: (trialId: string) => Outcome | undefined,
+  trials: ReadonlyArray<PlannedTrial> = plan.tuning,
 ): { readonly selection: Selection; readonly choices: ReadonlyArray<Choice> } {
   const sign = plan.tuneBy?.goal === "min" ? -1 : 1
   const selection: Record<string, Point> = {}
   const choices: Choice[] = []
-  for (const condition of plan.conditions) {
-    if (condition.candidates.length === 0) continue
-    const trials = plan.tuning.filter((trial) => trial.condition === condition.label)
-    const perCandidate = trials.length / condition.candidates.length
-    const candidates = condition.candidates.map((point, i) => {
-      const values = trials
-        .slice(i * perCandidate, (i + 1) * perCandidate)
-        .map((trial) => scoreOf(trial.id))
-        .filter((value) => value !== undefined && Number.isFinite(value)) as number[]
-      const score = values.length === 0 ? undefined : values.reduce((sum, value) => sum + value, 0) / values.length
-      return { point, score, seeds: values.length }
-    })
-    const most = Math.max(...candidates.map((candidate) => candidate.seeds))
+  for (const { label, candidates: declared } of plan.conditions) {
+    if (declared.length === 0) continue
+    const byNumber = new Map<number, { readonly point: Point; readonly outcomes: (Outcome | undefined)[] }>()
+    for (const { id, condition, candidate } of trials) {
+      if (condition !== label || candidate === undefined) continue
+      const entry = byNumber.get(candidate.number) ?? { point: candidate.point, outcomes: [] }
+      entry.outcomes.push(outcomeOf(id))
+      byNumber.set(candidate.number, entry)
+    }
+    const candidates = [...byNumber]
+      .sort(([a], [b]) => a - b)
+      .map(([, { point, outcomes }]) => {
+        const values = outcomes
+          .map((outcome) => (outcome?.status === "finished" ? outcome.score : Number.NaN))
+          .filter(Number.isFinite)
+        const score = values.length === 0 ? undefined : values.reduce((sum, value) => sum + value, 0) / values.length
+        const whole = candidateOutcome(outcomes)
+        return {
+          point,
+          score,
+          seeds: values.length,
+          ...(whole.status === "stopped" ? { stopped: whole.step } : {}),
+        }
+      })
+    const eligible = candidates.filter((candidate) => !("stopped" in candidate))
+    const most = Math.max(...eligible.map((candidate) => candidate.seeds))
     let winner: (typeof candidates)[number] | undefined
-    for (const candidate of candidates) {
+    for (const candidate of eligible) {
       if (candidate.score === undefined || candidate.seeds < most) continue
       if (winner === undefined || sign * (candidate.score - winner.score!) > 0) winner = candidate
     }
-    if (winner !== undefined) selection[condition.label] = winner.point
-    choices.push({ condition: condition.label, winner: winner?.point, candidates })
+    if (winner !== undefined) selection[label] = winner.point
+    choices.push({
+      condition: label,
+      winner: winner?.point,
+      candidates,
+      atBorder: winner !== undefined && plan.atBorder(label, winner.point),
+    })
   }
   return { selection, choices }
 }
