@@ -399,9 +399,13 @@ export function analyse(
   for (const draft of drafts) {
     const candidates = draft.candidates.length === 0 ? [{}] : draft.candidates
     const signature: string[] = []
-    // An adaptive search may come to any of these, and should not find out then that the task does not admit them.
-    for (const extreme of draft.searched === undefined ? [] : extremePoints(draft.searched, candidates))
-      for (const phase of ["tune", "compare"] as const) resolve(draft, extreme, phase)
+    if (draft.searched !== undefined) {
+      // The search may come to any of these, and should not find out then that the task does not admit them.
+      const before = found.size
+      for (const extreme of extremePoints(draft.searched, candidates))
+        for (const phase of ["tune", "compare"] as const) resolve(draft, extreme, phase)
+      if (found.size > before) continue
+    }
     for (const [number, candidate] of candidates.entries()) {
       const compared = resolve(draft, candidate, "compare")
       if (compared !== undefined) signature.push(compared.key)

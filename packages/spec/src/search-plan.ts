@@ -173,7 +173,9 @@ export function extremePoints(space: SearchSpace, bases: ReadonlyArray<Point>): 
     if (base === undefined || parameter === undefined) continue
     const { cells, value } = coordinates(parameter)
     const places =
-      cells === undefined || cells > 64 ? [0, (cells ?? 2) - 1] : Array.from({ length: cells }, (_, cell) => cell)
+      parameter.kind === "number" || cells! > 64
+        ? [0, (cells ?? 2) - 1]
+        : Array.from({ length: cells! }, (_, cell) => cell)
     for (const place of places) {
       found.push(
         walk(space, (other, otherParameter) =>

@@ -230,11 +230,14 @@ describe("profiles and overrides", () => {
   })
 })
 
+const finished = (score: number | undefined) =>
+  score === undefined ? undefined : ({ status: "finished", score } as const)
+
 describe("choosing winners", () => {
   const planned = plan(tuned)
   const scores = (f: (arm: string, rate: number, seed: number) => number | undefined) => {
     const byId = new Map(planned.tuning.map((t) => [t.id, f(t.arm, t.config["learningRate"] as number, t.seed)]))
-    return chooseWinners(planned, (id) => byId.get(id))
+    return chooseWinners(planned, (id) => finished(byId.get(id)))
   }
 
   test("the best mean over seeds wins, in the metric's direction", () => {
@@ -279,7 +282,7 @@ describe("choosing winners", () => {
     })
     const small = plan(experiment)
     const value = new Map(small.tuning.map((t) => [t.id, Math.abs((t.config["rate"] as number) - 2)]))
-    expect(chooseWinners(small, (id) => value.get(id)).selection).toEqual({ a: { rate: 2 } })
+    expect(chooseWinners(small, (id) => finished(value.get(id))).selection).toEqual({ a: { rate: 2 } })
   })
 })
 

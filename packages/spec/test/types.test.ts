@@ -9,7 +9,7 @@ const root = join(here, "../../..")
 
 /** An experiment that compiles; every case below changes one line of it. */
 const sound = `
-import { byArm, choice, Experiment, logUniform, range, Task, Metric, when } from "SRC/spec.ts"
+import { asha, byArm, choice, Experiment, logUniform, medianRule, range, Task, tpe, Metric, when } from "SRC/spec.ts"
 import { Full, Lora, Snella, Toy } from "TEST/toy.ts"
 export default Experiment.make("toy.types", {
   task: Toy,
@@ -117,6 +117,34 @@ const cases: ReadonlyArray<Case> = [
     from: `"layer/7": 1`,
     to: `"train/los": 1`,
     says: /'"train\/los"' does not exist|did you mean/i,
+  },
+  {
+    name: "an adaptive search with early stopping",
+    from: `by: "val/accuracy", with`,
+    to: `by: "val/accuracy", search: tpe({ trials: 50 }), stop: asha({ min: 1 }), parallel: 8, with`,
+  },
+  {
+    name: "another one in a profile",
+    from: `seeds: 2, tune: false`,
+    to: `seeds: 2, tune: { search: tpe({ trials: 8, seed: 1 }), stop: medianRule({ after: 2 }) }`,
+  },
+  {
+    name: "a search without trials",
+    from: `by: "val/accuracy", with`,
+    to: `by: "val/accuracy", search: tpe({}), with`,
+    says: /trials/,
+  },
+  {
+    name: "an unknown option of a rule",
+    from: `by: "val/accuracy", with`,
+    to: `by: "val/accuracy", stop: asha({ min: 1, eta: 3 }), with`,
+    says: /eta/,
+  },
+  {
+    name: "a rule in the place of a search",
+    from: `by: "val/accuracy", with`,
+    to: `by: "val/accuracy", search: asha({ min: 1 }), with`,
+    says: /Tpe/,
   },
   { name: "wrong path in tune", from: `over: { learningRate:`, to: `over: { learningRat:`, says: /learningRat/ },
   { name: "wrong path in sweep", from: `"tuner.rank":`, to: `"tuner.rnk":`, says: /tuner\.rnk/ },
