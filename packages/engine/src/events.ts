@@ -3,6 +3,8 @@
  * runs.db before, or at the latest 250 ms after, it is announced; an observer that misses an event loses nothing.
  */
 
+import type { EarlyStop } from "@exp/spec"
+
 /** Where a trial stands in its experiment; repeated in each event so that an observer needs no look-up table. */
 export interface TrialRef {
   /** Content hash of (task, version, config, seed). */
@@ -43,6 +45,10 @@ export interface Selection {
   readonly candidates: readonly { readonly point: Readonly<Record<string, unknown>>; readonly score: number }[]
   /** The winner sits on the border of a numeric range: a wider search might find better. */
   readonly atBorder: boolean
+  /** `TPE`, where the candidates were searched for. */
+  readonly method?: string | undefined
+  /** What stopped candidates early, and how many of them. */
+  readonly stopped?: { readonly rule: string; readonly candidates: number } | undefined
 }
 
 export type RunEvent =
@@ -63,6 +69,8 @@ export type RunEvent =
       readonly phase: "tune" | "compare"
       readonly trials: number
       readonly reused: number
+      /** The round, from 1, of a tuning that goes in rounds. */
+      readonly round?: { readonly number: number; readonly of: number } | undefined
     }
   | { readonly type: "trial-reused"; readonly trial: TrialRef; readonly runId: string; readonly stale: boolean }
   | {
@@ -109,7 +117,9 @@ export type RunEvent =
       readonly type: "trial-stopped"
       readonly trial: TrialRef
       readonly runId: string
-      readonly status: "cancelled" | "interrupted"
+      /** `stopped`: by a stopping rule, as `stop` says. */
+      readonly status: "cancelled" | "interrupted" | "stopped"
+      readonly stop?: EarlyStop | undefined
     }
   | { readonly type: "selected"; readonly selection: Selection }
   | {
@@ -134,8 +144,8 @@ export type RunEvent =
 
 /** One trial in the final report. */
 export interface TrialReport extends TrialRef {
-  /** `pending`: never started (stopped before its turn). */
-  readonly status: "completed" | "reused" | "failed" | "cancelled" | "interrupted" | "pending"
+  /** `stopped`: ended by a stopping rule, now or earlier. `pending`: never started (its turn did not come). */
+  readonly status: "completed" | "reused" | "stopped" | "failed" | "cancelled" | "interrupted" | "pending"
   readonly config: Readonly<Record<string, unknown>>
   readonly runId?: string | undefined
   /** Attempts made so far, those of earlier invocations included. */
@@ -144,6 +154,8 @@ export interface TrialReport extends TrialRef {
   /** The last value of every metric. NaN and infinities included. */
   readonly metrics: Readonly<Record<string, number>>
   readonly failure?: Failure | undefined
+  /** Why and where a stopping rule ended it. */
+  readonly stop?: EarlyStop | undefined
   /** The reused result comes from other code than the present one. */
   readonly stale: boolean
 }

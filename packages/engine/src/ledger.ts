@@ -5,21 +5,32 @@
  * Whether an owner is dead is asked of the system (pid and start time), not of a clock, so neither a stopped process
  * nor a clock set back loses its trials; only owners on other machines are judged by their lease.
  */
-import { type Choice, declaredMetric, type Plan, type PlannedTrial } from "@exp/spec"
+import {
+  type Choice,
+  declaredMetric,
+  type EarlyStop,
+  type Judgement,
+  type Plan,
+  type PlannedTrial,
+  stands,
+} from "@exp/spec"
 import type { Store } from "@exp/store"
 import {
   buryDeadRuns,
   cancelRequests,
   claimTrial,
   completedRuns,
+  curveOf,
   liveRuns,
   type RunOrigin,
   renewLeases,
   settleRun,
+  stoppedRuns,
 } from "@exp/store/claims"
 import type { Failure } from "./events.ts"
 import { endOrphan, isGone } from "./ownership.ts"
 import { parseIdentity } from "./process-identity.ts"
+import { earlyStopFrom } from "./protocol.ts"
 import type { Provenance } from "./provenance.ts"
 
 export type Claim =
@@ -33,10 +44,20 @@ export type Claim =
     }
   /** There is a result that counts. */
   | { readonly type: "done"; readonly runId: string }
+  /** A stopping rule has ended it, and would again. */
+  | { readonly type: "stopped"; readonly runId: string; readonly stop: EarlyStop }
   /** Another living coordinator is at it. */
   | { readonly type: "busy" }
   /** It was cancelled before its turn came. */
   | { readonly type: "cancelled"; readonly runId: string }
+
+/** A trial that a stopping rule has ended. */
+export interface StoppedResult {
+  readonly runId: string
+  readonly stop: EarlyStop
+  /** Other code than today's has made it. */
+  readonly stale: boolean
+}
 
 export interface LedgerOptions {
   readonly plan: Plan
@@ -116,9 +137,10 @@ export class Ledger {
     return this.#connection.sql<{ id: number | null }>("SELECT max(id) AS id FROM runs").get()?.id ?? 0
   }
 
-  register(phase: "tune" | "compare", trials: readonly PlannedTrial[]): void {
+  /** @param from position of the first of them in its phase: those before it stay */
+  register(phase: "tune" | "compare", trials: readonly PlannedTrial[], from = 0): void {
     const { experiment, profile } = this.#options.plan
-    this.#store.experiments.addTrials(experiment.name, phase, trials, profile ?? "default")
+    this.#store.experiments.addTrials(experiment.name, phase, trials, profile ?? "default", from)
   }
 
   #accepts = (run: { readonly id: number; readonly codeHash: string | null }): boolean =>
@@ -138,7 +160,35 @@ export class Ledger {
     return results
   }
 
-  claim(trialId: string, pid: number | undefined): Claim {
+  /** Stops of these trials that count: made by a rule that would stop them again. */
+  stops(judgements: ReadonlyMap<string, Judgement>): ReadonlyMap<string, StoppedResult> {
+    const stops = new Map<string, StoppedResult>()
+    if (judgements.size === 0) return stops
+    for (const run of stoppedRuns(this.#connection, [...judgements.keys()])) {
+      const stop = earlyStopFrom(run.error as EarlyStop)
+      if (!this.#accepts(run) || !stands(stop, judgements.get(run.trialId)!)) continue
+      const stale = run.codeHash !== this.#origin.codeHash
+      if (stale && stops.get(run.trialId)?.stale === false) continue
+      stops.set(run.trialId, { runId: String(run.id), stop, stale })
+    }
+    return stops
+  }
+
+  /** The stop of a run, if a rule ended it. */
+  stopOf(runId: string): EarlyStop | undefined {
+    const row = this.#connection
+      .sql<{ error: string | null }>("SELECT error FROM runs WHERE id = ? AND status = 'cancelled'")
+      .get(Number(runId))
+    const error = JSON.parse(row?.error ?? "null") as (EarlyStop & { readonly kind?: string }) | null
+    return error?.kind === "StoppedEarly" ? earlyStopFrom(error) : undefined
+  }
+
+  /** The values of a metric in a run, by rising step. */
+  curve(runId: string, metric: string): readonly (readonly [step: number, value: number])[] {
+    return curveOf(this.#connection, Number(runId), metric)
+  }
+
+  claim(trialId: string, pid: number | undefined, judgement?: Judgement): Claim {
     const { owner } = this.#options
     const claim = claimTrial(this.#connection, {
       trialId,
@@ -150,7 +200,11 @@ export class Ledger {
       continues: (run) => this.#accepts(run) && run.codeHash === this.#origin.codeHash,
       isGone,
       cancelledAfter: this.floor,
+      stopped: (run) =>
+        judgement !== undefined && this.#accepts(run) && stands(earlyStopFrom(run.error as EarlyStop), judgement),
     })
+    if (claim.type === "stopped")
+      return { type: "stopped", runId: String(claim.runId), stop: earlyStopFrom(claim.error as EarlyStop) }
     if (claim.type === "busy") return { type: "busy" }
     if (claim.type === "cancelled") return { type: "cancelled", runId: String(claim.runId) }
     if (claim.type === "done") return { type: "done", runId: String(claim.runId) }

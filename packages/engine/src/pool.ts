@@ -18,7 +18,7 @@ export type JobMessage = Extract<FromWorker, { readonly type: "restored" | "prog
 /** How a job ended. */
 export type JobEnd =
   | Extract<FromWorker, { readonly type: "finished" }>
-  | Extract<FromWorker, { readonly type: "stopped" }>
+  | Extract<FromWorker, { readonly type: "stopped" | "stopped-early" }>
   | { readonly type: "failed"; readonly runId: string; readonly failure: Failure }
 
 export interface PoolOptions {
@@ -118,7 +118,8 @@ export class Worker {
       }
       const current = this.#job
       if (current === undefined || message.runId !== current.job.runId) return
-      if (message.type === "finished" || message.type === "stopped") return this.#finish(message)
+      if (message.type === "finished" || message.type === "stopped" || message.type === "stopped-early")
+        return this.#finish(message)
       if (message.type === "failed") {
         return this.#finish({ ...message, failure: { ...message.failure, lastLines: this.#lines.all } })
       }

@@ -2,6 +2,7 @@
  * What the coordinator and a worker say to each other, as JSON over the IPC channel of the child process. Numbers that
  * JSON cannot hold travel as strings. Results do not travel here: the worker writes them into runs.db itself.
  */
+import type { EarlyStop, Judgement } from "@exp/spec"
 import type { Failure } from "./events.ts"
 
 /** One trial to run. */
@@ -12,6 +13,8 @@ export interface Job {
   readonly config: unknown
   readonly seed: number
   readonly device: string
+  /** By what the trial is stopped early. */
+  readonly judgement?: Judgement | undefined
 }
 
 /** Why a trial is told to stop. */
@@ -59,6 +62,8 @@ export type FromWorker =
       readonly metrics: Readonly<Record<string, WireNumber>>
     }
   | { readonly type: "stopped"; readonly runId: string; readonly reason: StopReason }
+  /** A stopping rule ended the trial; its run is settled. */
+  | { readonly type: "stopped-early"; readonly runId: string; readonly stop: EarlyStop }
   | { readonly type: "failed"; readonly runId: string; readonly failure: Omit<Failure, "lastLines"> }
 
 export const toWire = (value: number): WireNumber =>
@@ -71,6 +76,16 @@ export const recordToWire = (record: Readonly<Record<string, number>>): Record<s
   Object.fromEntries(Object.entries(record).map(([name, value]) => [name, toWire(value)]))
 export const recordFromWire = (record: Readonly<Record<string, WireNumber>>): Record<string, number> =>
   Object.fromEntries(Object.entries(record).map(([name, value]) => [name, fromWire(value)]))
+
+/** A stop as it comes out of JSON, or of a run's error, where a value that is not finite has become null. */
+export const earlyStopFrom = ({ rule, metric, rung, step, value, threshold }: EarlyStop): EarlyStop => ({
+  rule,
+  metric,
+  rung,
+  step,
+  value: value ?? Number.NaN,
+  threshold,
+})
 
 /**
  * The line that a worker writes to stdout and stderr when a run begins: from here on, what the process prints belongs

@@ -153,6 +153,10 @@ const fingerprint = (options: RunOptions, plan: Plan, ledger: Ledger, provenance
     canonicalJson({
       database: ledger.identity,
       tuning: plan.tuning.map((trial) => trial.id),
+      search:
+        plan.search === undefined
+          ? null
+          : { by: plan.search.search ?? null, stop: plan.search.rule ?? null, parallel: plan.search.parallel },
       // The very configs of the compared trials, where they do not hang on the tuning.
       compared: plan.tuning.length === 0 ? plan.compared().map((trial) => trial.id) : null,
       conditions: plan.conditions.map((condition) => condition.label),

@@ -3,7 +3,7 @@
  * writing what they yield straight into runs.db. Arguments: identity of the coordinator, database, experiment file.
  */
 import { writeSync } from "node:fs"
-import { SpecError, UndeclaredMetric } from "@exp/spec"
+import { SpecError, stopMessage, UndeclaredMetric } from "@exp/spec"
 import { openStore, type Store } from "@exp/store"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -86,6 +86,7 @@ async function run(job: Job): Promise<void> {
     const result = task.run(config, trial.context)
     if (Effect.isEffect(result)) await Effect.runPromise(result as Effect.Effect<void, unknown>)
     else await result
+    if (trial.earlyStop !== undefined) throw new TrialStopped("early")
     if (trial.stopReason !== undefined && trial.watchesSignal) throw new TrialStopped(trial.stopReason)
     trial.close()
     // Refused when the run was taken over meanwhile: then another run of this trial counts.
@@ -98,17 +99,30 @@ async function run(job: Job): Promise<void> {
     }
   } catch (cause) {
     end =
-      trial.stopReason === undefined
-        ? { type: "failed", runId: job.runId, failure: asFailure(cause) }
-        : { type: "stopped", runId: job.runId, reason: trial.stopReason }
+      trial.earlyStop !== undefined
+        ? { type: "stopped-early", runId: job.runId, stop: trial.earlyStop }
+        : trial.stopReason === undefined
+          ? { type: "failed", runId: job.runId, failure: asFailure(cause) }
+          : { type: "stopped", runId: job.runId, reason: trial.stopReason }
     try {
-      trial.close()
+      if (end.type === "stopped-early") settleEarlyStop(store, trial)
+      else trial.close()
     } catch (error) {
-      if (end.type === "stopped") end = { type: "failed", runId: job.runId, failure: asFailure(error) }
+      if (end.type !== "failed") end = { type: "failed", runId: job.runId, failure: asFailure(error) }
     }
   }
   current = undefined
   send(end)
+}
+
+/** Records that a stopping rule ended a trial. Like completion it is the worker's to say: the verdict fell here. */
+function settleEarlyStop(store: Store, trial: RunningTrial): void {
+  trial.close()
+  const stop = trial.earlyStop!
+  store.runs.transition(Number(trial.job.runId), "cancelled", {
+    owner,
+    error: { kind: "StoppedEarly", message: stopMessage(stop), lastLines: [], retriable: false, ...stop },
+  })
 }
 
 /** Something went wrong outside of the task's own promise: the process cannot be trusted any more. */
@@ -117,6 +131,12 @@ const fatal = (cause: unknown): void => {
   if (trial === undefined) process.exit(70)
   current = undefined
   try {
+    if (trial.earlyStop !== undefined) {
+      // The rule's verdict, thrown into a callback that nobody awaits.
+      settleEarlyStop(theStore(), trial)
+      sendAndExit({ type: "stopped-early", runId: trial.job.runId, stop: trial.earlyStop }, 0)
+      return
+    }
     trial.close()
   } catch {
     // The failure below says more than the database's.

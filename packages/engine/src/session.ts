@@ -1,12 +1,24 @@
 /** The coordinator of one invocation: claims trials, hands them to workers, settles how they ended, tells observers. */
-import { type Choice, chooseWinners, type Plan, type PlannedTrial, type Selection as Points } from "@exp/spec"
+import {
+  type Choice,
+  chooseWinners,
+  type EarlyStop,
+  Judge,
+  type Judgement,
+  type Plan,
+  type PlannedTrial,
+  type Selection as Points,
+  ruleName,
+  type Outcome as TuningOutcome,
+  type TuningResult,
+} from "@exp/spec"
 import type { Failure, Report, RunEvent, Selection, TrialRef, TrialReport } from "./events.ts"
 import { heapKeeper } from "./heap.ts"
 import type { Ledger } from "./ledger.ts"
 import type { OutputLine } from "./output.ts"
 import { type JobEnd, type JobMessage, poolClosed, type Worker, type WorkerPool } from "./pool.ts"
-import { recordFromWire, type StopReason } from "./protocol.ts"
-import type { Coordinator, Outcome } from "./workflows.ts"
+import { earlyStopFrom, recordFromWire, type StopReason } from "./protocol.ts"
+import type { Coordinator, Outcome, Stage } from "./workflows.ts"
 
 const never = new Promise<never>(() => {})
 
@@ -23,6 +35,9 @@ interface Entry {
   attempts: number
   durationMs?: number
   failure?: Failure
+  /** By what it is stopped early, and how it was. */
+  judgement?: Judgement
+  stop?: EarlyStop
   stale: boolean
 }
 
@@ -42,6 +57,9 @@ export class Session implements Coordinator {
   readonly selections: Selection[] = []
   readonly #options: SessionOptions
   readonly #entries = new Map<string, Entry>()
+  /** The tuning trials of all rounds so far. */
+  #tuning: PlannedTrial[] = []
+  readonly #tuningResults = new Map<string, TuningResult>()
   readonly #running = new Map<string, { readonly worker: Worker; readonly entry: Entry }>()
   readonly #elsewhere = new Map<string, (() => void)[]>()
   readonly #begun = performance.now()
@@ -89,9 +107,11 @@ export class Session implements Coordinator {
 
   // --- what the workflows ask for ---
 
-  register(phase: "tune" | "compare", trials: readonly PlannedTrial[]): void {
-    this.#options.ledger.register(phase, trials)
-    trials.forEach((planned, index) => {
+  register(phase: "tune" | "compare", trials: readonly PlannedTrial[], { from, judgements }: Stage): void {
+    this.#options.ledger.register(phase, trials, from)
+    if (phase === "tune") this.#tuning = [...this.#tuning.slice(0, from), ...trials]
+    trials.forEach((planned, i) => {
+      const index = from + i
       const ref: TrialRef = {
         trialId: planned.id,
         arm: planned.arm,
@@ -104,17 +124,45 @@ export class Session implements Coordinator {
       if (known !== undefined) {
         // The same trial under two arms or in both phases: one entry, shown in every place.
         if (!known.refs.some((r) => r.phase === phase && r.condition === ref.condition)) known.refs.push(ref)
+        // Compared in full, whatever a rule said about it as a candidate.
+        if (phase === "compare" && known.status === "stopped") {
+          known.status = "pending"
+          delete known.judgement
+          delete known.stop
+        }
         return
       }
-      this.#entries.set(planned.id, { refs: [ref], planned, status: "pending", attempts: 0, stale: false })
+      const judgement = judgements?.get(planned.id)
+      this.#entries.set(planned.id, {
+        refs: [ref],
+        planned,
+        status: "pending",
+        attempts: 0,
+        stale: false,
+        ...(judgement === undefined ? {} : { judgement }),
+      })
     })
   }
 
-  finished(trials: readonly PlannedTrial[]): ReadonlySet<string> {
+  finished(trials: readonly PlannedTrial[], { round, judgements }: Stage): ReadonlySet<string> {
     const done = new Set<string>()
     const phase = trials[0]?.phase ?? "compare"
     const results = this.#options.ledger.results(trials.map((trial) => trial.id))
-    this.#tell({ type: "phase-started", phase, trials: trials.length, reused: results.size })
+    const stops = this.#options.ledger.stops(judgements ?? new Map())
+    const stopped = [...stops].filter(([trialId]) => !results.has(trialId))
+    this.#tell({
+      type: "phase-started",
+      phase,
+      trials: trials.length,
+      reused: results.size + stopped.length,
+      ...(round === undefined ? {} : { round: { number: round + 1, of: this.plan.search?.rounds ?? 1 } }),
+    })
+    for (const [trialId, { runId, stop, stale }] of stopped) {
+      const entry = this.#entries.get(trialId)
+      if (entry === undefined) continue
+      done.add(trialId)
+      if (entry.status === "pending") this.#stopped(entry, runId, stop, stale)
+    }
     for (const [trialId, result] of results) {
       const entry = this.#entries.get(trialId)
       if (entry === undefined) continue
@@ -125,10 +173,62 @@ export class Session implements Coordinator {
   }
 
   #reuse(entry: Entry, runId: string, stale: boolean): void {
+    // Carried out in full elsewhere, where no rule or another one was at work. Here it counts as it would have come out
+    // here, so that a search does not hang on what else the database holds.
+    if (entry.judgement !== undefined) {
+      const judge = new Judge(entry.judgement)
+      for (const [step, value] of this.#options.ledger.curve(runId, entry.judgement.metric)) {
+        const stop = judge.observe(step, value)
+        if (stop === undefined) continue
+        this.#stopped(entry, runId, stop, stale)
+        return
+      }
+    }
     entry.status = "reused"
     entry.runId = runId
     entry.stale = stale
     this.#tell({ type: "trial-reused", trial: entry.refs[0]!, runId, stale })
+  }
+
+  /** A stopping rule has ended the trial, in this process or earlier. */
+  #stopped(entry: Entry, runId: string, stop: EarlyStop, stale: boolean): void {
+    entry.status = "stopped"
+    entry.runId = runId
+    entry.stop = stop
+    entry.stale = stale
+    delete entry.failure
+    this.#tell({ type: "trial-stopped", trial: entry.refs[0]!, runId, status: "stopped", stop })
+  }
+
+  tuningResult(trialId: string): TuningResult | undefined {
+    const known = this.#tuningResults.get(trialId)
+    if (known !== undefined) return known
+    const outcome = this.#tuningOutcome(trialId)
+    const runId = this.#entries.get(trialId)?.runId
+    if (outcome === undefined) return undefined
+    const { rule } = this.plan.search ?? {}
+    const curve =
+      rule === undefined || runId === undefined
+        ? undefined
+        : {
+            points: this.#options.ledger
+              .curve(runId, this.plan.tuneBy!.metric)
+              .filter(([step]) => step <= (this.#entries.get(trialId)?.stop?.step ?? Number.POSITIVE_INFINITY)),
+            finished: outcome.status === "finished",
+          }
+    const result = { outcome, curve }
+    this.#tuningResults.set(trialId, result)
+    return result
+  }
+
+  #tuningOutcome(trialId: string): TuningOutcome | undefined {
+    const entry = this.#entries.get(trialId)
+    if (entry?.status === "stopped" && entry.stop !== undefined)
+      return { status: "stopped", step: entry.stop.rung, score: entry.stop.value }
+    if (entry?.status === "failed" || entry?.status === "cancelled") return { status: "failed" }
+    if (entry?.runId === undefined || (entry.status !== "completed" && entry.status !== "reused")) return undefined
+    const score = this.#options.ledger.finalMetrics([entry.runId]).get(entry.runId)?.[this.plan.tuneBy!.metric]
+    return score === undefined ? { status: "failed" } : { status: "finished", score }
   }
 
   async attempt(trialId: string, attempt: number, retriesLeft: number): Promise<Outcome> {
@@ -169,8 +269,8 @@ export class Session implements Coordinator {
             lastLines: [],
             retriable: false,
           }
-    const claim = this.#options.ledger.claim(entry.planned.id, undefined)
-    if (claim.type === "cancelled") return { status: "cancelled", runId: claim.runId }
+    const claim = this.#options.ledger.claim(entry.planned.id, undefined, entry.judgement)
+    if (claim.type === "cancelled" || claim.type === "stopped") return { status: claim.type, runId: claim.runId }
     if (claim.type !== "mine") return { status: "reused", runId: claim.type === "done" ? claim.runId : "" }
     return this.#settleFailure(entry, claim.runId, failure, retriesLeft)
   }
@@ -178,11 +278,15 @@ export class Session implements Coordinator {
   async #attemptOn(worker: Worker, entry: Entry, retriesLeft: number): Promise<Outcome | "busy" | "stopped"> {
     if (this.#halt !== undefined) return "stopped"
     const { ledger } = this.#options
-    const claim = ledger.claim(entry.planned.id, worker.pid)
+    const claim = ledger.claim(entry.planned.id, worker.pid, entry.judgement)
     if (claim.type === "busy") return "busy"
     if (claim.type === "done") {
       this.#reuse(entry, claim.runId, false)
       return { status: "reused", runId: claim.runId }
+    }
+    if (claim.type === "stopped") {
+      this.#stopped(entry, claim.runId, claim.stop, false)
+      return { status: "stopped", runId: claim.runId }
     }
     if (claim.type === "cancelled") {
       entry.status = "cancelled"
@@ -214,6 +318,7 @@ export class Session implements Coordinator {
         config: entry.planned.config,
         seed: entry.planned.seed,
         device: this.#options.device,
+        judgement: entry.judgement,
       },
       (message) => this.#message(trial, message),
     )
@@ -254,6 +359,12 @@ export class Session implements Coordinator {
         end.type === "finished" ? recordFromWire(end.metrics) : (ledger.finalMetrics([runId]).get(runId) ?? {})
       this.#tell({ type: "trial-finished", trial, runId, durationMs: durationMs ?? 0, metrics })
       return { status: "completed", runId, ...timing }
+    }
+    // As above: the verdict may be recorded though its worker did not live to tell.
+    const stop = end.type === "stopped-early" ? earlyStopFrom(end.stop) : ledger.stopOf(runId)
+    if (end.type === "stopped-early" || stop !== undefined) {
+      this.#stopped(entry, runId, stop!, false)
+      return { status: "stopped", runId, ...timing }
     }
     if (end.type === "failed") return this.#settleFailure(entry, runId, end.failure, retriesLeft)
     if (end.reason === "timeout") {
@@ -297,19 +408,10 @@ export class Session implements Coordinator {
 
   select(): { readonly selection: Points; readonly choices: readonly Choice[] } {
     const by = this.plan.tuneBy!
-    const runs = new Map<string, string>()
-    for (const trial of this.plan.tuning) {
-      const entry = this.#entries.get(trial.id)
-      if (entry?.runId !== undefined && (entry.status === "completed" || entry.status === "reused"))
-        runs.set(trial.id, entry.runId)
-    }
-    const metrics = this.#options.ledger.finalMetrics([...runs.values()])
     const { selection, choices } = chooseWinners(
       this.plan,
-      (trialId) => {
-        const score = metrics.get(runs.get(trialId) ?? "")?.[by.metric]
-        return score === undefined ? undefined : { status: "finished", score }
-      },
+      (trialId) => this.tuningResult(trialId)?.outcome,
+      this.#tuning,
     )
     this.#options.ledger.recordSelections(by.metric, choices)
     return { selection, choices }
@@ -317,6 +419,7 @@ export class Session implements Coordinator {
 
   announce(choices: readonly Choice[]): void {
     const by = this.plan.tuneBy
+    const { search } = this.plan
     if (by === undefined) return
     for (const choice of choices) {
       const condition = this.plan.conditions.find((c) => c.label === choice.condition)
@@ -327,7 +430,16 @@ export class Session implements Coordinator {
         goal: by.goal,
         chosen: choice.winner ?? {},
         candidates: choice.candidates.map(({ point, score }) => ({ point, score: score ?? Number.NaN })),
-        atBorder: choice.winner !== undefined && isAtBorder(choice.winner, condition?.candidates ?? []),
+        atBorder: choice.atBorder,
+        ...(search?.method === undefined ? {} : { method: search.method }),
+        ...(search?.rule === undefined
+          ? {}
+          : {
+              stopped: {
+                rule: ruleName(search.rule),
+                candidates: choice.candidates.filter(({ stopped }) => stopped !== undefined).length,
+              },
+            }),
       }
       this.selections.push(selection)
       this.#tell({ type: "selected", selection })
@@ -394,7 +506,7 @@ export class Session implements Coordinator {
     const runIds = [...this.#entries.values()].map((entry) => entry.runId).filter((id) => id !== undefined)
     const metrics = ledger.finalMetrics(runIds)
     const trials: TrialReport[] = []
-    const counts = { completed: 0, reused: 0, failed: 0, cancelled: 0, interrupted: 0, pending: 0 }
+    const counts = { completed: 0, reused: 0, stopped: 0, failed: 0, cancelled: 0, interrupted: 0, pending: 0 }
     for (const phase of ["tune", "compare"] as const) {
       const rows = [...this.#entries.values()].flatMap((entry) =>
         entry.refs.filter((ref) => ref.phase === phase).map((ref) => ({ entry, ref })),
@@ -413,11 +525,12 @@ export class Session implements Coordinator {
           durationMs: entry.durationMs,
           metrics: metrics.get(entry.runId ?? "") ?? {},
           failure: entry.status === "failed" ? entry.failure : undefined,
+          stop: entry.status === "stopped" ? entry.stop : undefined,
           stale: entry.stale,
         })
       }
     }
-    const complete = counts.completed + counts.reused === trials.length && this.#halt === undefined
+    const complete = counts.completed + counts.reused + counts.stopped === trials.length && this.#halt === undefined
     const exitCode = this.#halt === "interrupt" ? 130 : complete ? 0 : 1
     return {
       experiment: plan.experiment.name,
@@ -443,17 +556,7 @@ export class Session implements Coordinator {
     entry.runId = outcome.runId
     if (outcome.durationMs !== undefined) entry.durationMs = outcome.durationMs
     if (outcome.failure !== undefined) entry.failure = outcome.failure
+    const stop = outcome.status === "stopped" ? this.#options.ledger.stopOf(outcome.runId) : undefined
+    if (stop !== undefined) entry.stop = stop
   }
-}
-
-/** The winner takes the least or greatest value of an axis that was searched at three values or more. */
-function isAtBorder(
-  winner: Readonly<Record<string, unknown>>,
-  candidates: readonly Readonly<Record<string, unknown>>[],
-): boolean {
-  return Object.entries(winner).some(([path, value]) => {
-    const values = new Set(candidates.map((point) => point[path]).filter((v) => typeof v === "number"))
-    if (typeof value !== "number" || values.size < 3) return false
-    return value === Math.min(...values) || value === Math.max(...values)
-  })
 }

@@ -3,21 +3,23 @@ import {
   type AnyTask,
   type ConfigSchema,
   declaredMetric,
+  type EarlyStop,
+  Judge,
   type Stage,
   type TrialContext,
   type TrialLogger,
   UndeclaredMetric,
 } from "@exp/spec"
 import type { Store } from "@exp/store"
-import { inheritArtifacts, inheritSamples, valuesUpTo } from "@exp/store/claims"
+import { curveOf, inheritArtifacts, inheritSamples, valuesUpTo } from "@exp/store/claims"
 import { type FromWorker, type Job, recordToWire, type StopReason } from "./protocol.ts"
 import { runStage } from "./stages.ts"
 
 /** Thrown into a task that was told to stop, once its checkpoint is safe. */
 export class TrialStopped extends Error {
   readonly _tag = "TrialStopped"
-  readonly reason: StopReason
-  constructor(reason: StopReason) {
+  readonly reason: StopReason | "early"
+  constructor(reason: StopReason | "early") {
     super(`the trial was told to stop (${reason})`)
     this.name = "TrialStopped"
     this.reason = reason
@@ -42,6 +44,8 @@ export class RunningTrial {
   readonly #known = new Set<string>()
   #watched = false
   #stop: StopReason | undefined
+  readonly #judge: Judge | undefined
+  #early: EarlyStop | undefined
   #done = 0
   #total = 0
   #told = 0
@@ -53,6 +57,7 @@ export class RunningTrial {
     this.#store = store
     this.#send = send
     this.#writer = store.metricWriter(Number(job.runId))
+    this.#judge = job.judgement === undefined ? undefined : new Judge(job.judgement)
     const runId = Number(job.runId)
     const check = (values: Readonly<Record<string, number | undefined>>) => {
       for (const name in values) {
@@ -72,6 +77,8 @@ export class RunningTrial {
         return trial.#abort.signal
       },
       log: (step, values) => {
+        // Nothing is recorded after the stop, so that the series of a stopped trial is the same one every time.
+        if (this.#early !== undefined) throw new TrialStopped("early")
         if (!Number.isSafeInteger(step)) throw new RangeError(`a step is a whole number, got ${step}`)
         check(values)
         const given: Record<string, number> = {}
@@ -84,6 +91,8 @@ export class RunningTrial {
         }
         this.#writer.logMany(step, given)
         this.#tell()
+        const judged = job.judgement === undefined ? undefined : given[job.judgement.metric]
+        if (judged !== undefined) this.#judgeValue(step, judged)
       },
       progress: (done, total) => {
         this.#done = done
@@ -104,6 +113,7 @@ export class RunningTrial {
           this.flush()
           const hash = store.artifacts.put(state, "application/octet-stream")
           store.checkpoints.save({ trialId: job.trialId, runId, step, hash })
+          if (this.#early !== undefined) throw new TrialStopped("early")
           if (this.#stop !== undefined) throw new TrialStopped(this.#stop)
         },
         restore: async () => {
@@ -122,6 +132,7 @@ export class RunningTrial {
             inheritSamples(store.connection, found.runId, runId)
           }
           send({ type: "restored", runId: job.runId, step: found.step })
+          this.#judgeEarlierValues(found.step)
           return { step: found.step, state }
         },
       },
@@ -154,6 +165,30 @@ export class RunningTrial {
       this.#send({ type: "log", runId: this.job.runId, level, line })
     }
     return { debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error") }
+  }
+
+  /** Holds a value against the stopping rule. @throws TrialStopped when the trial is not to go on */
+  #judgeValue(step: number, value: number): void {
+    const stop = this.#judge?.observe(step, value)
+    if (stop === undefined) return
+    this.#early = stop
+    const stopped = new TrialStopped("early")
+    this.#abort.abort(stopped)
+    throw stopped
+  }
+
+  /** What the trial logged before it was cut off is judged as if it were logged now. */
+  #judgeEarlierValues(upTo: number): void {
+    const metric = this.job.judgement?.metric
+    if (metric === undefined) return
+    this.flush()
+    for (const [step, value] of curveOf(this.#store.connection, Number(this.job.runId), metric))
+      if (step <= upTo) this.#judgeValue(step, value)
+  }
+
+  /** The stopping rule's verdict, if it ended the trial. */
+  get earlyStop(): EarlyStop | undefined {
+    return this.#early
   }
 
   /** Why the trial was told to stop, if it was. */

@@ -2,7 +2,7 @@
  * The workflows of an experiment. Their bodies only decide what comes next; everything that takes time or has an effect
  * is an activity, whose outcome is journalled and never repeated.
  */
-import type { Choice, Plan, PlannedTrial, Selection as Points } from "@exp/spec"
+import type { Choice, Plan, PlannedTrial, Selection as Points, Round, TuningResult } from "@exp/spec"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -24,20 +24,31 @@ const FailureData = Schema.Struct({
 
 /** How one attempt, and in the end the trial, came out. An interrupted attempt has no outcome: it will go on. */
 export const Outcome = Schema.Struct({
-  status: Schema.Literals(["completed", "reused", "failed", "cancelled"]),
+  status: Schema.Literals(["completed", "reused", "stopped", "failed", "cancelled"]),
   runId: Schema.String,
   durationMs: Schema.optionalKey(Schema.Number),
   failure: Schema.optionalKey(FailureData),
 })
 export type Outcome = typeof Outcome.Type
 
+/** Where in its phase a list of trials stands. */
+export interface Stage {
+  /** Trials of the phase before these. */
+  readonly from: number
+  /** Number of the round, from 0, in a tuning that goes in rounds. */
+  readonly round?: number
+  readonly judgements?: Round["judgements"]
+}
+
 /** What the workflows need from the coordinator. */
 export interface Coordinator {
   readonly plan: Plan
   /** Writes the experiment and the trials of a phase into runs.db. */
-  register(phase: "tune" | "compare", trials: readonly PlannedTrial[]): void
+  register(phase: "tune" | "compare", trials: readonly PlannedTrial[], stage: Stage): void
   /** Which of the trials have a result that counts already; they need no workflow. */
-  finished(trials: readonly PlannedTrial[]): ReadonlySet<string>
+  finished(trials: readonly PlannedTrial[], stage: Stage): ReadonlySet<string>
+  /** How a tuning trial of an earlier round came out. */
+  tuningResult(trialId: string): TuningResult | undefined
   /** Makes one attempt in a worker. Does not resolve when the experiment is interrupted or gives up. */
   attempt(trialId: string, attempt: number, retriesLeft: number): Promise<Outcome>
   /** Takes in how a trial came out; this process may not have seen it happen. */
@@ -55,9 +66,14 @@ export const backoffMs = (next: number): number => Math.min(30_000, 200 * 2 ** (
 
 /** One trial: attempts until one succeeds or the retry policy is used up. */
 export const TrialWorkflow = Workflow.make("exp/trial/1", {
-  payload: { invocation: Schema.String, trialId: Schema.String },
+  payload: {
+    invocation: Schema.String,
+    trialId: Schema.String,
+    /** Carried out to its end, though as a candidate it may have been stopped early. */
+    full: Schema.optionalKey(Schema.Boolean),
+  },
   success: Outcome,
-  idempotencyKey: ({ invocation, trialId }) => `${invocation}/${trialId}`,
+  idempotencyKey: ({ invocation, trialId, full }) => `${invocation}/${trialId}${full ? "/full" : ""}`,
 })
 
 const TrialLive = TrialWorkflow.toLayer(
@@ -106,21 +122,39 @@ const ExperimentLive = ExperimentWorkflow.toLayer(
   Effect.fnUntraced(function* ({ invocation }) {
     const coordinator = yield* CurrentCoordinator
     const { plan } = coordinator
-    const carryOut = Effect.fnUntraced(function* (phase: "tune" | "compare", trials: readonly PlannedTrial[]) {
+    const carryOut = Effect.fnUntraced(function* (
+      phase: "tune" | "compare",
+      trials: readonly PlannedTrial[],
+      stage: Stage = { from: 0 },
+    ) {
       // Idempotent, and needed by this process whether or not an earlier one has done it: no activity.
-      coordinator.register(phase, trials)
-      const done = coordinator.finished(trials)
+      coordinator.register(phase, trials, stage)
+      const done = coordinator.finished(trials, stage)
+      const full = phase === "compare" && plan.search?.rule !== undefined ? { full: true } : {}
       const open = [...new Set(trials.map((trial) => trial.id))].filter((id) => !done.has(id))
       yield* Effect.forEach(
         open,
         (trialId) =>
-          Effect.map(TrialWorkflow.execute({ invocation, trialId }), (outcome) => coordinator.adopt(trialId, outcome)),
+          Effect.map(TrialWorkflow.execute({ invocation, trialId, ...full }), (outcome) =>
+            coordinator.adopt(trialId, outcome),
+          ),
         { concurrency: window, discard: true },
       )
     })
     let selection: Points = {}
     if (plan.tuning.length > 0) {
-      yield* carryOut("tune", plan.tuning)
+      if (plan.search === undefined) yield* carryOut("tune", plan.tuning)
+      else {
+        // No round is journalled: it follows from the results of those before it, which runs.db holds.
+        const earlier: PlannedTrial[] = []
+        for (let round = 0; round < plan.search.rounds; round++) {
+          const next = plan.search.round(round, earlier, (trialId) => coordinator.tuningResult(trialId))
+          // A small space may be exhausted.
+          if (next.trials.length === 0) break
+          yield* carryOut("tune", next.trials, { from: earlier.length, round, judgements: next.judgements })
+          earlier.push(...next.trials)
+        }
+      }
       // As text: a choice may hold absent scores, and any config value.
       const text = yield* Activity.make({
         name: "select",

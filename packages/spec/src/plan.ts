@@ -301,6 +301,8 @@ export function analyse(
     /** The opening of an adaptive search. */
     const opening = (space: SearchSpace, at: string): ReadonlyArray<Point> => {
       const few = pointsOf(space)
+      // Nothing is left to search where no axis applies to the arm.
+      if (few?.length === 1 && Object.keys(few[0]!).length === 0) return []
       if (few !== undefined && few.length < search!.trials) {
         issue({
           path: at,

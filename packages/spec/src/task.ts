@@ -27,7 +27,8 @@ export interface TrialContext<Name extends string = string> {
   /**
    * Records values at a step. It never blocks.
    *
-   * @throws UndeclaredMetric for a name that the task does not declare
+   * @throws UndeclaredMetric for a name that the task does not declare; TrialStopped when a declared stopping rule ends
+   * the trial at this value: let it pass, or catch it only to clean up
    */
   log(step: number, values: { readonly [K in Name]?: number }): void
   /** `done` of `total` units of work are done. */

@@ -34,6 +34,16 @@ export interface ClaimRequest {
   readonly isGone: (owner: string | null, leaseExpiresAt: number | null) => boolean
   /** A cancellation of the waiting trial counts when it is newer than this run: an older one was of another command. */
   readonly cancelledAfter: number
+  /** Whether a trial that a stopping rule ended need not be run: the rule would end it again. */
+  readonly stopped?: (run: StoppedRun) => boolean
+}
+
+/** A run that a stopping rule ended: cancelled, with an error of the kind `StoppedEarly`. */
+export interface StoppedRun {
+  readonly id: number
+  readonly trialId: string
+  readonly codeHash: string | null
+  readonly error: unknown
 }
 
 export type Claim =
@@ -50,6 +60,8 @@ export type Claim =
     }
   /** There is a result that counts. */
   | { readonly type: "done"; readonly runId: number }
+  /** A stopping rule has ended it. */
+  | { readonly type: "stopped"; readonly runId: number; readonly error: unknown }
   /** Another living coordinator is at it. */
   | { readonly type: "busy"; readonly owner: string | null }
   /** Somebody cancelled it while it waited for its turn. */
@@ -89,6 +101,10 @@ export function claimTrial(connection: Connection, request: ClaimRequest): Claim
     }
     const done = runs.findLast((run) => run.status === "completed" && request.accepts(run))
     if (done !== undefined) return { type: "done", runId: done.id }
+    if (request.stopped !== undefined && runs.some((run) => run.status === "cancelled")) {
+      const stopped = stoppedRuns(connection, [request.trialId]).findLast(request.stopped)
+      if (stopped !== undefined) return { type: "stopped", runId: stopped.id, error: stopped.error }
+    }
 
     const last = runs.at(-1)
     if (last?.status === "cancelled" && last.startedAt === null && last.id > request.cancelledAfter)
@@ -178,6 +194,33 @@ export function completedRuns(
        WHERE status = 'completed' AND deleted_at IS NULL AND trial_id IN (SELECT value FROM json_each(?)) ORDER BY id`,
     )
     .all(JSON.stringify(trialIds))
+}
+
+/** Runs of these trials that a stopping rule ended, oldest first. */
+export function stoppedRuns(connection: Connection, trialIds: readonly string[]): StoppedRun[] {
+  return connection
+    .sql<Omit<StoppedRun, "error"> & { readonly error: string }>(
+      `SELECT id, trial_id, code_hash, error FROM runs
+       WHERE status = 'cancelled' AND deleted_at IS NULL AND error ->> '$.kind' = 'StoppedEarly'
+         AND trial_id IN (SELECT value FROM json_each(?)) ORDER BY id`,
+    )
+    .all(JSON.stringify(trialIds))
+    .map((run) => ({ ...run, error: JSON.parse(run.error) as unknown }))
+}
+
+/** The values of a metric in a run, by rising step. */
+export function curveOf(
+  connection: Connection,
+  runId: number,
+  metric: string,
+): (readonly [step: number, value: number])[] {
+  return connection
+    .sql<{ step: number; value: number | null }>(
+      `SELECT m.step, m.value FROM metrics m JOIN metric_names n ON n.id = m.metric_id
+       WHERE m.run_id = ? AND n.name = ? ORDER BY m.step`,
+    )
+    .all(runId, metric)
+    .map(({ step, value }) => [step, value ?? Number.NaN])
 }
 
 /** The live runs of these trials. */

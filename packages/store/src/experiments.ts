@@ -118,12 +118,15 @@ export class Experiments {
   /**
    * Records the trials of one phase. For every arm that is named here they become its current trials: earlier ones of
    * the same profile and phase stay on record and no longer count in summaries. Trials that are there are reused.
+   *
+   * @param from position of the first one. Above 0 they follow others, which stay: a search finds its trials bit by bit
    */
   addTrials(
     experiment: string | number,
     phase: "tune" | "compare",
     trials: readonly TrialRegistration[],
     profile = "default",
+    from = 0,
   ): void {
     const now = Date.now()
     const retire = this.#connection.sql(
@@ -141,14 +144,14 @@ export class Experiments {
     )
     this.#connection.write(() => {
       const id = typeof experiment === "number" ? experiment : this.#id(experiment)
-      for (const arm of new Set(trials.map((each) => each.arm))) retire.run(id, profile, phase, arm)
+      if (from === 0) for (const arm of new Set(trials.map((each) => each.arm))) retire.run(id, profile, phase, arm)
       trials.forEach((each, position) => {
         const made = trial.get(each.id, each.taskName, each.taskVersion, JSON.stringify(each.config), each.seed, now)
         if (made !== undefined) {
           for (const [path, leaf] of configLeaves(each.config)) value.run(made.row, this.#path(path), leaf)
         }
         const point = JSON.stringify(each.point ?? {})
-        member.run(id, profile, phase, each.arm, each.condition, each.id, position, point)
+        member.run(id, profile, phase, each.arm, each.condition, each.id, from + position, point)
       })
     })
   }
