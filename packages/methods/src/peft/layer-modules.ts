@@ -110,6 +110,28 @@ export function initModules(modules: LayerModules, places: ModulePlaces, weights
   return out
 }
 
+/** The shapes of {@link initModules}, without making anything. */
+export function moduleShapes(
+  modules: LayerModules,
+  places: ModulePlaces,
+): Readonly<Record<string, { readonly shape: readonly number[]; readonly dtype: "float32" }>> {
+  const shapes: Record<string, readonly number[]> = {}
+  if (modules._tag === "AdapterModules")
+    for (let layer = 0; layer < places.layers; layer++) {
+      shapes[moduleName(layer, "adapter", "down")] = [places.width, modules.width]
+      shapes[moduleName(layer, "adapter", "down_bias")] = [modules.width]
+      shapes[moduleName(layer, "adapter", "up")] = [modules.width, places.width]
+      shapes[moduleName(layer, "adapter", "up_bias")] = [places.width]
+    }
+  else
+    for (const { name, layer, inputs, outputs } of places.maps) {
+      shapes[moduleName(layer, name, "a")] = [inputs, modules.rank]
+      shapes[moduleName(layer, name, "b")] = [outputs, modules.rank]
+      if (modules._tag === "DoraModules") shapes[moduleName(layer, name, "magnitude")] = [outputs]
+    }
+  return Object.fromEntries(Object.entries(shapes).map(([name, shape]) => [name, { shape, dtype: "float32" as const }]))
+}
+
 /** `factor`·x, where the factor is a number or a scalar tensor; 1 costs nothing. */
 function scaled(x: tf.Tensor, factor: number, multiplier: tf.Tensor | undefined): tf.Tensor {
   const by = factor === 1 ? x : tf.mul(x, factor)

@@ -1,5 +1,15 @@
 /** Training with a layer choice: the loop, IST's importance rounds between steps, and the ledger of what it cost. */
-import { countParameters, floatBytes, hostScalar, pick, type TrainingSink, tensorBytes, train } from "@exp/nn"
+import {
+  adamwBytes,
+  countParameters,
+  floatBytes,
+  hostScalar,
+  pick,
+  type TrainingSink,
+  tensorBytes,
+  train,
+  withPrefix,
+} from "@exp/nn"
 import { Metric } from "@exp/spec"
 import { type DeviceName, type HostTensors, type Program, type Step, traceCost } from "@exp/tensor"
 import { borrowProgram, type GraphCost, giveBackProgram } from "./kept-programs.ts"
@@ -35,8 +45,8 @@ export interface LayeredTraining {
   readonly learningRate: (step: number) => number
   /** The batch of an importance round, the same for all its candidates; of training samples. */
   readonly roundBatch?: (round: number) => HostTensors
-  /** Shapes of the batch for which the ledger is made, traced without allocating anything. Default: the batches' own. */
-  readonly ledgerShapes?: Shapes
+  /** What `mem/*` and `flops/*` are reported for, traced from shapes without allocating anything. Default: what is trained. */
+  readonly ledger?: LedgerSubject
   /** Drop the moments of layers that are not trained at the moment. Changes the algorithm. */
   readonly evictMoments?: boolean
   readonly checkpointEvery?: number
@@ -44,6 +54,14 @@ export interface LayeredTraining {
 }
 
 type Shapes = Parameters<typeof traceCost>[1]["batch"]
+
+/** A model by its shapes, with as many layers as the one that is trained and the same names of parameters. */
+export interface LedgerSubject {
+  readonly model: LayeredModel
+  readonly params: Shapes
+  readonly frozen: Shapes
+  readonly batch: Shapes
+}
 
 /** Sums over steps, for means; and the largest values. Part of a checkpoint. */
 interface Totals {
@@ -68,6 +86,8 @@ export interface LayeredResult {
   readonly state: HostTensors
   /** Runs batches without marks on the trained model and adds up their sums. */
   readonly evaluate: (batches: Iterable<HostTensors>) => Promise<Evaluation>
+  /** The same with the modules as they were at the start. Call it last: the trained state is gone afterwards. */
+  readonly evaluateAtStart: (batches: Iterable<HostTensors>) => Promise<Evaluation>
   /** Gives the program back. Call it when done. */
   readonly release: () => void
 }
@@ -143,7 +163,7 @@ export function layeredCost(
 }
 
 /** Bytes of the gradients of a step that trains `layers`. */
-export function gradientBytes(params: HostTensors, layers: readonly number[]): number {
+export function gradientBytes(params: Shapes, layers: readonly number[]): number {
   const names = new Set(trainedNames(params, layers))
   return floatBytes(pick(params, (name) => names.has(name)))
 }
@@ -161,9 +181,14 @@ export async function trainLayered(training: LayeredTraining): Promise<LayeredRe
   const { model, modules, params, frozen, seed, sink, options } = training
   const sampler = new LayerSampler(training.choice, model.layers, seed)
   const step = layeredStep(model, modules, options)
-  const shapes = layeredState(params, frozen)
+  const { ledger: subject } = training
+  const initial = layeredState(params, frozen)
+  const counted = subject ?? { model, params: shapesOf(params), frozen: shapesOf(frozen) }
+  const countedStep = subject ? layeredStep(subject.model, modules, options) : step
+  const countedState = layeredShapes(counted.params, counted.frozen)
+  const weightBytes = totalBytes(counted.params) + totalBytes(counted.frozen)
   const lent = await borrowProgram(
-    JSON.stringify([training.structure, modules, options, training.ledgerShapes]),
+    JSON.stringify([training.structure, modules, options, subject && [shapesOf(subject.params), subject.batch]]),
     training.device,
     () => step,
   )
@@ -179,9 +204,10 @@ export async function trainLayered(training: LayeredTraining): Promise<LayeredRe
   const costOf = (name: string, what: readonly number[] | "suppression", batch: HostTensors): GraphCost => {
     const known = lent.costs.get(name)
     if (known) return known
-    const { ledgerShapes } = training
-    const graph = ledgerShapes ? undefined : program.graph()
-    const cost = graph ? costOfGraph(graph.cost) : layeredCost(step, shapes, ledgerShapes ?? batch, what, model.layers)
+    const graph = subject ? undefined : program.graph()
+    const cost = graph
+      ? costOfGraph(graph.cost)
+      : layeredCost(countedStep, countedState, subject?.batch ?? batch, what, model.layers)
     lent.costs.set(name, cost)
     return cost
   }
@@ -217,7 +243,7 @@ export async function trainLayered(training: LayeredTraining): Promise<LayeredRe
       program,
       seed,
       steps: training.steps,
-      initial: shapes,
+      initial,
       batches: async (at) => {
         const number = sampler.roundBefore(at)
         if (number !== undefined) await round(number, at)
@@ -237,14 +263,15 @@ export async function trainLayered(training: LayeredTraining): Promise<LayeredRe
         const cost = costOf(name, active, own)
         sampler.count(active)
         sets.add(set)
-        if (!gradients.has(set)) gradients.set(set, gradientBytes(params, active))
+        if (!gradients.has(set)) gradients.set(set, gradientBytes(counted.params, active))
         totals.steps++
         totals.flops += cost.flops
+        const moments = adamwBytes(pick(counted.params, (name) => program.holds(name)))
         const now: Record<Watched, number> = {
           grads: gradients.get(set)!,
           saved: cost.saved,
-          peak: program.stateBytes + cost.inputs + cost.peak,
-          optimizer: program.momentBytes,
+          peak: weightBytes + moments + cost.inputs + cost.peak,
+          optimizer: moments,
         }
         for (const what of watched) {
           totals.sum[what] += now[what]
@@ -279,18 +306,18 @@ export async function trainLayered(training: LayeredTraining): Promise<LayeredRe
       const name = graphName(kind, first)
       const known = lent.costs.get(name)
       if (known) return known
-      const cost = layeredCost(step, shapes, training.ledgerShapes ?? first, what, model.layers)
+      const cost = layeredCost(countedStep, countedState, subject?.batch ?? first, what, model.layers)
       lent.costs.set(name, cost)
       return cost
     }
     const mean = (what: Watched) => totals.sum[what] / Math.max(1, totals.steps)
     const ledger: Record<string, number> = {
       "train/diverged": diverged ? 1 : 0,
-      "mem/weights": floatBytes(params) + Object.values(frozen).reduce((sum, t) => sum + tensorBytes(t), 0),
-      "mem/trainable": countParameters(reachableParams(params, training.choice, sampler)),
+      "mem/weights": weightBytes,
+      "mem/trainable": countParameters(reachableParams(counted.params, training.choice, sampler)),
       "mem/grads": mean("grads"),
       "mem/grads_max": totals.most.grads,
-      "mem/optimizer": program.momentBytes,
+      "mem/optimizer": adamwBytes(pick(counted.params, (name) => program.holds(name))),
       "mem/optimizer_mean": mean("optimizer"),
       "mem/saved_activations": mean("saved"),
       "mem/saved_activations_max": totals.most.saved,
@@ -318,6 +345,10 @@ export async function trainLayered(training: LayeredTraining): Promise<LayeredRe
       divergedAt: diverged?.step,
       state: await program.state(),
       evaluate: (batches) => evaluate(program, batches, seed),
+      evaluateAtStart: (batches) => {
+        program.load(initial)
+        return evaluate(program, batches, seed)
+      },
       release: () => giveBackProgram(lent),
     }
   } catch (error) {
@@ -326,8 +357,25 @@ export async function trainLayered(training: LayeredTraining): Promise<LayeredRe
   }
 }
 
+/** Shapes alone, so that they can be a name. */
+const shapesOf = (tensors: Shapes): Shapes =>
+  Object.fromEntries(Object.entries(tensors).map(([name, { shape, dtype }]) => [name, { shape, dtype }]))
+
+const totalBytes = (tensors: Shapes): number => Object.values(tensors).reduce((sum, t) => sum + tensorBytes(t), 0)
+
+/** The shapes of a state with the moments of all parameters. */
+export function layeredShapes(params: Shapes, frozen: Shapes): Shapes {
+  const moments: Record<string, Shapes[string]> = {}
+  for (const [name, { shape }] of Object.entries(params)) {
+    moments[`first.${name}`] = { shape, dtype: "float32" }
+    moments[`second.${name}`] = { shape, dtype: "float32" }
+    moments[`count.${name}`] = { shape: [2], dtype: "float32" }
+  }
+  return { ...withPrefix("params", params), ...withPrefix("frozen", frozen), ...withPrefix("optimiser", moments) }
+}
+
 /** The parameters that a choice can train: of all layers where they are drawn, else of the fixed ones. */
-function reachableParams(params: HostTensors, choice: LayerChoice, sampler: LayerSampler): HostTensors {
+function reachableParams(params: Shapes, choice: LayerChoice, sampler: LayerSampler): Shapes {
   if (choice._tag === "Ist" || choice._tag === "RandomLayers") return params
   const names = new Set(trainedNames(params, sampler.active(0)))
   return pick(params, (name) => names.has(name))

@@ -133,6 +133,11 @@ export const LayeredTransfer = Task.make("layered-transfer", {
     const steps = config.steps > 0 ? Math.min(config.steps, scheduled) : scheduled
     let order: Uint32Array = new Uint32Array(0)
     let orderOf = -1
+    const params = {
+      ...(config.trainClassToken && { cls: all["cls"]! }),
+      ...newHead(vitConfig, seed),
+      ...initModules(modules, model, backbone, key(seed, "modules")),
+    }
     const result = await trainLayered({
       device: trial.device as DeviceName,
       structure: JSON.stringify(["vit", vitConfig]),
@@ -140,11 +145,7 @@ export const LayeredTransfer = Task.make("layered-transfer", {
       modules,
       choice: layers,
       options: { weightDecay: config.weightDecay, dropout: config.dropout },
-      params: {
-        ...(config.trainClassToken && { cls: all["cls"]! }),
-        ...newHead(vitConfig, seed),
-        ...initModules(modules, model, backbone, key(seed, "modules")),
-      },
+      params,
       frozen: backbone,
       seed,
       steps,
@@ -168,7 +169,9 @@ export const LayeredTransfer = Task.make("layered-transfer", {
         const images = roundSamples(task.train.count, size, round, seed)
         return batchOf(task.train, images, images.length)
       },
-      ...(config.ledgerBatch > 0 && { ledgerShapes: imageShapes(vitConfig, config.ledgerBatch) }),
+      ...(config.ledgerBatch > 0 && {
+        ledger: { model, params, frozen: backbone, batch: imageShapes(vitConfig, config.ledgerBatch) },
+      }),
       evictMoments: config.evictMoments,
       checkpointEvery: 200,
       sink: trial,

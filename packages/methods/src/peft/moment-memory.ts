@@ -17,7 +17,6 @@ export class MomentMemory implements Program {
   readonly #evict: boolean
   #params: Readonly<Record<string, { readonly shape: readonly number[] }>> = {}
   #held = new Set<string>()
-  #weightBytes = 0
 
   constructor(inner: Program, options: { readonly evict?: boolean } = {}) {
     this.#inner = inner
@@ -32,9 +31,9 @@ export class MomentMemory implements Program {
     return bytes
   }
 
-  /** Bytes of the whole state that is held now. */
-  get stateBytes(): number {
-    return this.#weightBytes + this.momentBytes
+  /** Whether the moments of a parameter are held now. */
+  holds(name: string): boolean {
+    return this.#held.has(name)
   }
 
   load(state: HostTensors): void {
@@ -50,10 +49,6 @@ export class MomentMemory implements Program {
       const owner = /^optimiser\.(?:first|second|count)\.(.*)$/.exec(name)?.[1]
       return owner === undefined || this.#held.has(owner)
     })
-    this.#weightBytes = kept.reduce(
-      (sum, [name, tensor]) => sum + (name.startsWith("optimiser.") ? 0 : tensorBytes(tensor)),
-      0,
-    )
     this.#inner.load(Object.fromEntries(kept))
   }
 

@@ -11,6 +11,7 @@ export {
   RandomLayers,
 } from "./layer-choice.ts"
 export { AdapterModules, DoraModules, LayerModules, type LayerModulesInput, LoraModules } from "./layer-modules.ts"
+export { LayeredLanguage, LayeredLanguageConfig } from "./layered-language.ts"
 export { LayeredTransfer, LayeredTransferConfig } from "./layered-transfer.ts"
 export { Pretraining, PretrainingConfig } from "./pretraining.ts"
 export { SparseTeacher, SparseTeacher4, SparseTeacher4Config, SparseTeacherConfig } from "./sparse-teacher.ts"
