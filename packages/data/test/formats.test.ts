@@ -14,10 +14,38 @@ import { parseClothes } from "../src/fashion-mnist.ts"
 import { parseIdx } from "../src/idx.ts"
 import { imageDataset } from "../src/image-dataset.ts"
 import { parseSeriesCsv } from "../src/series-csv.ts"
+import { addressTitle, convertStateOfTheUnion } from "../src/state-of-the-union.ts"
 import { archiveOf } from "./support/registry.ts"
 
 const temporary = () => mkdtempSync(join(tmpdir(), "exp-formats-"))
 const utf8 = (text: string) => new TextEncoder().encode(text)
+
+describe("the State of the Union addresses", () => {
+  const path = (year: number) => `data/${year}_john_f_kennedy_d.txt`
+  const convert = (years: readonly number[]) => {
+    const conversion = convertStateOfTheUnion()
+    for (const year of years) conversion.file(path(year), utf8(` Address of ${year}.\n`))
+    return conversion
+  }
+  test("are one text in the order of years, a section each", () => {
+    const years = Array.from({ length: 233 }, (_, i) => 2000 - i)
+    const { arrays, facts } = convert(years).finish()
+    const text = new TextDecoder().decode(arrays[0]!.bytes)
+    expect(text.slice(0, 40)).toBe("Address of 1768.\n\nAddress of 1769.\n\nAddr")
+    const sections = facts["sections"] as { title: string; start: number; end: number }[]
+    expect(sections).toHaveLength(233)
+    expect(sections.at(-1)).toEqual({ title: "2000 John F Kennedy", start: text.length - 18, end: text.length })
+    expect(addressTitle(path(1961))).toBe("1961 John F Kennedy")
+  })
+  test("want the texts alone, all of them, in UTF-8", () => {
+    const { wanted } = convert([])
+    expect(wanted(path(1961))).toBe(true)
+    for (const other of ["data/1961_john_f_kennedy_d.json", "README.md", "lib/main.js"])
+      expect(wanted(other)).toBe(false)
+    expect(() => convert([1961]).finish()).toThrow("1 addresses instead of 233")
+    expect(() => convert([]).file(path(1962), Uint8Array.from([0xff, 0xfe]))).toThrow()
+  })
+})
 
 describe("IDX", () => {
   const images = Uint8Array.from([0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 2, 9, 8, 7, 6])
