@@ -13,11 +13,12 @@ import {
 import type { Numbered, OnProblem, RowProblem, Rows } from "./import/rows.ts"
 import { SeenCells } from "./import/seen-cells.ts"
 import { readCsv, readJsonLines, readParquet } from "./import/tables.ts"
+import { importRuns, type RunFormat, runFormat } from "./import-runs-command.ts"
 import { knownGoal } from "./known-goals.ts"
 import { UsageError } from "./report-error.ts"
 import { plainText, style } from "./terminal.ts"
 
-type Format = NonNullable<ImportOptions["format"]>
+type Format = Exclude<NonNullable<ImportOptions["format"]>, RunFormat>
 
 interface ImportReport {
   readonly path: string
@@ -40,7 +41,20 @@ export async function importCommand(
   options: ImportOptions,
   context: { readonly db: string; readonly json: boolean },
 ): Promise<void> {
-  const files = paths.flatMap((path) => filesOf(path, options.format))
+  const named = options.format
+  const isRuns = named === "mlflow" || named === "tensorboard" || named === "wandb"
+  const found = paths.map((path) => {
+    if (!existsSync(path)) throw new UsageError(`${path} does not exist.`)
+    const format = isRuns ? named : named === undefined ? runFormat(path, statSync(path).isFile()) : undefined
+    return { path, format }
+  })
+  const runs = found.flatMap(({ path, format }) => (format === undefined ? [] : [{ path, format }]))
+  if (runs.length > 0) {
+    if (runs.length < found.length)
+      throw new UsageError("Import runs and sample results one after the other: they are read by different rules.")
+    return importRuns(runs, options, context)
+  }
+  const files = paths.flatMap((path) => filesOf(path, isRuns ? undefined : named))
   using store = openStore(context.db, { mode: "write" })
   const reports: ImportReport[] = []
   for (const { path, format } of files) {
@@ -58,7 +72,7 @@ function filesOf(path: string, format: Format | undefined): { path: string; form
     const logs = findEvaluationLogs(path)
     if (logs.length === 0) {
       throw new UsageError(
-        `${path} holds no per-sample logs: samples_<task>_<date>.jsonl (lm-evaluation-harness, --log_samples) or per_instance_stats.json (HELM).`,
+        `${path} holds no runs (MLflow's mlruns, TensorBoard's event files) and no per-sample logs (samples_<task>_<date>.jsonl of lm-evaluation-harness, per_instance_stats.json of HELM).`,
       )
     }
     return logs.map((log) => ({ path: log, format: evaluationLog(log)! }))
@@ -75,7 +89,7 @@ function filesOf(path: string, format: Format | undefined): { path: string; form
   const known = byEnding[extname(path).toLowerCase()]
   if (known === undefined)
     throw new UsageError(
-      `${path}: the name does not tell the format; say it with --format csv, jsonl, parquet, lm-eval or helm.`,
+      `${path}: the name does not tell the format; say it with --format csv, jsonl, parquet, lm-eval, helm, mlflow, tensorboard or wandb.`,
     )
   return [{ path, format: known }]
 }

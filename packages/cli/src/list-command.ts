@@ -46,7 +46,8 @@ export async function listCommand(
   else listExperiments(store, output)
 }
 
-function filterOf(store: Store, experiment: string | undefined, options: ListOptions): RunFilter {
+/** The filter that the options of `exp ls` describe. */
+export function filterOf(store: Store, experiment: string | undefined, options: ListOptions): RunFilter {
   if (experiment !== undefined && store.experiments.get(experiment) === undefined) {
     const known = store.experiments.list().map((row) => row.name)
     throw new UsageError(

@@ -10,6 +10,7 @@ import { register as data } from "./commands/data.ts"
 import { register as devices } from "./commands/devices.ts"
 import { register as diff } from "./commands/diff.ts"
 import { register as doctor } from "./commands/doctor.ts"
+import { register as exportRuns } from "./commands/export.ts"
 import { register as gc } from "./commands/gc.ts"
 import { register as importResults } from "./commands/import.ts"
 import { register as logs } from "./commands/logs.ts"
@@ -66,6 +67,7 @@ for (const register of [
   sql,
   rank,
   importResults,
+  exportRuns,
   data,
   devices,
   gc,

@@ -132,11 +132,6 @@ export class Experiments {
     const retire = this.#connection.sql(
       "UPDATE experiment_trials SET current = 0 WHERE experiment_id = ? AND profile = ? AND phase = ? AND arm = ?",
     )
-    const trial = this.#connection.sql<{ row: number }>(
-      `INSERT INTO trials (id, task, task_version, config, seed, created_at) VALUES (?, ?, ?, ?, ?, ?)
-       ON CONFLICT (id) DO NOTHING RETURNING row`,
-    )
-    const value = this.#connection.sql("INSERT INTO config_values (trial_row, path_id, value) VALUES (?, ?, ?)")
     const member = this.#connection.sql(
       `INSERT INTO experiment_trials (experiment_id, profile, phase, arm, condition, trial_id, position, point, current)
        VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1)
@@ -146,14 +141,46 @@ export class Experiments {
       const id = typeof experiment === "number" ? experiment : this.#id(experiment)
       if (from === 0) for (const arm of new Set(trials.map((each) => each.arm))) retire.run(id, profile, phase, arm)
       trials.forEach((each, position) => {
-        const made = trial.get(each.id, each.taskName, each.taskVersion, JSON.stringify(each.config), each.seed, now)
-        if (made !== undefined) {
-          for (const [path, leaf] of configLeaves(each.config)) value.run(made.row, this.#path(path), leaf)
-        }
+        this.recordTrial({ ...each, createdAt: now })
         const point = JSON.stringify(each.point ?? {})
         member.run(id, profile, phase, each.arm, each.condition, each.id, from + position, point)
       })
     })
+  }
+
+  /** Records a trial, of no experiment yet, unless it is there. */
+  recordTrial(
+    trial: Pick<TrialRegistration, "id" | "taskName" | "taskVersion" | "config" | "seed"> & {
+      readonly createdAt: number
+    },
+  ): void {
+    const made = this.#connection
+      .sql<{ row: number }>(
+        `INSERT INTO trials (id, task, task_version, config, seed, created_at) VALUES (?, ?, ?, ?, ?, ?)
+         ON CONFLICT (id) DO NOTHING RETURNING row`,
+      )
+      .get(trial.id, trial.taskName, trial.taskVersion, JSON.stringify(trial.config), trial.seed, trial.createdAt)
+    if (made !== undefined) this.#recordConfig(made.row, trial.config)
+  }
+
+  #recordConfig(row: number, config: Readonly<Record<string, unknown>>): void {
+    const value = this.#connection.sql("INSERT INTO config_values (trial_row, path_id, value) VALUES (?, ?, ?)")
+    for (const [path, leaf] of configLeaves(config)) value.run(row, this.#path(path), leaf)
+  }
+
+  /**
+   * Adds fields to the config of a trial whose id is not a hash of it: of an imported one, of which another file says
+   * more.
+   */
+  addToConfig(trialId: string, fields: Readonly<Record<string, unknown>>): void {
+    const trial = this.#connection
+      .sql<{ row: number; config: string }>("SELECT row, config FROM trials WHERE id = ?")
+      .get(trialId)
+    if (trial === undefined || Object.keys(fields).length === 0) return
+    const config = { ...(JSON.parse(trial.config) as Record<string, unknown>), ...fields }
+    this.#connection.sql("UPDATE trials SET config = ? WHERE row = ?").run(JSON.stringify(config), trial.row)
+    this.#connection.sql("DELETE FROM config_values WHERE trial_row = ?").run(trial.row)
+    this.#recordConfig(trial.row, config)
   }
 
   #id(name: string): number {

@@ -6,8 +6,11 @@ import { emptyFold, type Fold, foldIn, fromReal, toReal } from "./fold.ts"
 import type { MetricNames } from "./metric-names.ts"
 
 export interface MetricWriter {
-  /** Notes one value. Costs well under a microsecond and never waits for the disk. `step` is an integer. */
-  log(step: number, name: string, value: number): void
+  /**
+   * Notes one value. Costs well under a microsecond and never waits for the disk. `step` is an integer; `time` is now, in
+   * ms since 1970, unless said otherwise.
+   */
+  log(step: number, name: string, value: number, time?: number): void
   /** Notes several values of one step. Undefined values are left out. */
   logMany(step: number, values: Readonly<Record<string, number | undefined>>): void
   /** Writes what is held, now. */
@@ -89,9 +92,9 @@ export class BufferedMetricWriter implements MetricWriter, Buffered {
     return this.#count
   }
 
-  log(step: number, name: string, value: number): void {
+  log(step: number, name: string, value: number, time?: number): void {
     const now = Date.now()
-    this.#append(step, name, value, now)
+    this.#append(step, name, value, time ?? now)
     if (this.#count >= this.#flushAt || now >= this.#dueAt) this.#due()
   }
 

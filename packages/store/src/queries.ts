@@ -133,6 +133,20 @@ export class Queries {
     })
   }
 
+  /** The numbers of all runs that a filter finds, the newest first; `limit` does not count. */
+  ids(filter: RunFilter = {}, now = Date.now()): number[] {
+    const { text, parameters } = this.#where(filter, now)
+    return this.#connection
+      .sql<{ id: number }>(`SELECT r.id FROM runs r WHERE ${text} ORDER BY r.id DESC`)
+      .all(...parameters)
+      .map((row) => row.id)
+  }
+
+  /** Runs by their numbers, the newest first. */
+  byIds(ids: readonly number[], now = Date.now()): RunListItem[] {
+    return this.#connection.snapshot(() => this.#items(ids, {}, now))
+  }
+
   /** How many runs a filter finds. */
   count(filter: RunFilter = {}, now = Date.now()): number {
     const { text, parameters } = this.#where(filter, now)
