@@ -2,6 +2,7 @@
 import * as tf from "@tensorflow/tfjs-core"
 import { CompiledProgram } from "./compile/compiled-program.ts"
 import { loadRuntime } from "./compile/engine.ts"
+import { openCuda } from "./cuda-device.ts"
 import { DeviceUnavailable } from "./errors.ts"
 import { FallbackProgram } from "./fallback-program.ts"
 import { EagerProgram } from "./program.ts"
@@ -18,6 +19,7 @@ export type DeviceName = "auto" | "cpu" | "webgpu" | "webgpu-eager" | "cuda" | "
  *
  * - `cpu`: steps compiled into a native graph (ONNX Runtime), one thread;
  * - `webgpu`: the same graphs on a GPU, any vendor's; `webgpu-eager`: TensorFlow.js on the same, not compiled;
+ * - `cuda`: an NVIDIA GPU, through ONNX Runtime or TensorFlow, where the user installed one of them for it;
  * - `wasm`, `js`: TensorFlow.js eagerly; `js` is the reference for tests;
  * - `auto`: `cpu` where the native package is there, else `wasm`.
  *
@@ -43,11 +45,11 @@ export async function openDevice(name: DeviceName): Promise<Device> {
     case "webgpu-eager":
       return openEagerWebgpu()
     case "cuda":
-      throw new DeviceUnavailable(name, 'not supported by this version; use "cpu"')
+      return openCuda(openWasm)
     default:
       throw new DeviceUnavailable(
         name,
-        "there is no device of this name; devices are auto, cpu, wasm, js, webgpu, cuda",
+        "there is no device of this name; devices are auto, cpu, webgpu, webgpu-eager, cuda, wasm, js",
       )
   }
 }

@@ -129,9 +129,8 @@ export class OutOfDeviceMemory extends Error {
   readonly device: string
   constructor(device: string, doing: string, cause: unknown) {
     super(
-      `${doing}: device "${device}" has no room for it. Use a smaller batch, wrap parts of the step in recompute(f), ` +
-        'or run on device "cpu"; program.graph().cost.peakBytes says what a step needs. ' +
-        `The device said: ${said(cause)}`,
+      `${doing}: device "${device}" has no room for it (${said(cause)}). Use a smaller batch or wrap parts of the step in ` +
+        `recompute(f)${device === "cpu" ? "" : ', or run on device "cpu"'}; exp show RUN --graph says what a step needs.`,
       { cause },
     )
     this.name = "OutOfDeviceMemory"
@@ -155,7 +154,9 @@ export class DeviceLost extends Error {
 }
 
 function said(cause: unknown): string {
-  return (cause instanceof Error ? cause.message : String(cause)).split("\n")[0]!.trim()
+  // Errors of the GPU are no instances of Error.
+  const message = (cause as { readonly message?: unknown } | undefined)?.message ?? cause
+  return String(message).split("\n")[0]!.trim()
 }
 
 /** TensorFlow.js's own random numbers were asked for inside a compiled step: they would be frozen in the graph. */

@@ -2,7 +2,7 @@
 import { type Adapter, findAdapter, noAdapter, requireVulkanLoader } from "./adapter.ts"
 import { loadRuntime, openSession } from "./compile/engine.ts"
 import { encodeModel } from "./compile/onnx.ts"
-import { ResidentProgram } from "./compile/resident-program.ts"
+import { ResidentProgram, type Target } from "./compile/resident-program.ts"
 import { portableOperators } from "./compile/webgpu/portable-operators.ts"
 import { DeviceUnavailable } from "./errors.ts"
 import { FallbackProgram } from "./fallback-program.ts"
@@ -28,12 +28,17 @@ export async function openCompiledWebgpu(eager: () => Promise<Device>): Promise<
     if (error instanceof DeviceUnavailable) return undefined
     throw error
   })
+  const target: Target = {
+    provider: "webgpu",
+    replacements: portableOperators,
+    ...(adapter ? { largestTensor: adapter.limits.maxBufferSize } : {}),
+  }
   return {
     name: "webgpu",
     compiles: true,
     ...(adapter ? { adapter } : {}),
     compile: (step, options) => {
-      const compiled = new ResidentProgram("webgpu", "webgpu", step, portableOperators, options)
+      const compiled = new ResidentProgram("webgpu", target, step, options)
       if (options?.fallback !== "eager") return compiled
       return new FallbackProgram(compiled, async () => (await eager()).compile(step))
     },

@@ -4,7 +4,7 @@
  */
 import * as tf from "@tensorflow/tfjs-core"
 import { type Adapter, describeAdapter, type GpuAdapter, loadDawn, noAdapter } from "./adapter.ts"
-import { DeviceLost, DeviceUnavailable, OpWithoutKernel, OutOfDeviceMemory } from "./errors.ts"
+import { DeviceLost, DeviceUnavailable, OpWithoutKernel, OutOfDeviceMemory, ProgramNotReady } from "./errors.ts"
 import { EagerProgram } from "./program.ts"
 import type { Device, HostTensors, Program, Step, StepTime } from "./step.ts"
 import { nameOf } from "./webgpu-device.ts"
@@ -16,7 +16,10 @@ const device = "webgpu-eager"
 interface GpuDevice {
   readonly lost: Promise<{ readonly reason: string; readonly message: string }>
   destroy(): void
-  addEventListener(kind: "uncapturederror", listener: (event: { error: Error }) => void): void
+  addEventListener(
+    kind: "uncapturederror",
+    listener: (event: { readonly error: Error; preventDefault(): void }) => void,
+  ): void
 }
 
 interface WebgpuBackend {
@@ -79,8 +82,10 @@ async function start(): Promise<Started> {
   void opened.lost.then(({ reason, message }) => {
     state.fault = new DeviceLost(device, message || reason)
   })
-  opened.addEventListener("uncapturederror", ({ error }) => {
-    state.fault ??= faultOf(error)
+  opened.addEventListener("uncapturederror", (event) => {
+    // It is thrown, and need not be printed as well.
+    event.preventDefault()
+    state.fault ??= faultOf(event.error)
   })
   // The backend takes its constants from the browser's global scope.
   for (const [name, value] of Object.entries(dawn.globals))
@@ -118,6 +123,7 @@ class GuardedProgram implements Program {
   readonly device = device
   readonly #state: Started
   readonly #inner: EagerProgram
+  #spoilt = false
 
   constructor(state: Started, step: Step) {
     this.#state = state
@@ -126,6 +132,7 @@ class GuardedProgram implements Program {
 
   load(state: HostTensors): void {
     this.#inner.load(state)
+    this.#spoilt = false
   }
 
   run(batch: HostTensors, at: StepTime): Promise<HostTensors> {
@@ -148,11 +155,16 @@ class GuardedProgram implements Program {
     const state = this.#state
     const fail = () => {
       const { fault } = state
+      this.#spoilt = true
       // A lost device stays lost; other faults belong to one run.
       if (!(fault instanceof DeviceLost)) state.fault = undefined
       return fault
     }
     if (state.fault instanceof DeviceLost) throw state.fault
+    if (this.#spoilt)
+      throw new ProgramNotReady(
+        "a step failed on the GPU after it had begun, so that the state is lost: call load(state)",
+      )
     state.fault = undefined
     try {
       const result = await f()

@@ -4,7 +4,15 @@ import { ProgramNotReady } from "../errors.ts"
 import { checkHostTensor, describeShape } from "../program.ts"
 import type { CompileOptions, HostTensor, HostTensors, Program, ProgramGraph, Step, StepTime } from "../step.ts"
 import { costOf } from "./cost.ts"
-import { fromNative, modelHash, type NativeTensor, openSession, type Session, toNative } from "./engine.ts"
+import {
+  fromNative,
+  modelHash,
+  type NativeTensor,
+  openSession,
+  type Session,
+  type SessionOptions,
+  toNative,
+} from "./engine.ts"
 import { size } from "./graph.ts"
 import { manySteps, oneStep, type StepModel } from "./model.ts"
 import { type TracedStep, traceStep } from "./trace-step.ts"
@@ -20,16 +28,16 @@ interface Compiled {
 /** Steps that one native call runs at most: the stacked inputs must stay small against the caches and the heap. */
 const maxStepsPerCall = 32
 
-/** A program on ONNX Runtime's CPU provider. */
+/** A program on ONNX Runtime, whose state lives in host memory between calls. */
 export class CompiledProgram implements Program {
   readonly device: string
   readonly #step: Step
-  readonly #options: CompileOptions
+  readonly #options: CompileOptions & SessionOptions
   readonly #compiled = new Map<string, Compiled>()
   #state: Record<string, NativeTensor> | undefined
   #disposed = false
 
-  constructor(device: string, step: Step, options: CompileOptions = {}) {
+  constructor(device: string, step: Step, options: CompileOptions & SessionOptions = {}) {
     this.device = device
     this.#step = step
     this.#options = options

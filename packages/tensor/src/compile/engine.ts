@@ -168,7 +168,8 @@ export function openSession(model: Uint8Array, options: SessionOptions = {}): Se
       executionMode: "sequential",
       graphOptimizationLevel: "all",
       enableMemPattern: false,
-      logSeverityLevel: provider === "cpu" ? 3 : 4,
+      // Whatever goes wrong is thrown.
+      logSeverityLevel: 4,
       ...(provider === "cpu" ? {} : { executionProviders: [{ name: provider }, { name: "cpu" }] }),
       ...(resident ? { preferredOutputLocation: "gpu-buffer" } : {}),
       // A waiting thread must not spin: other trials need the core.

@@ -1,6 +1,6 @@
 /** Programs whose state stays in the memory of a GPU from run to run. */
 import { draw } from "../draws.ts"
-import { ProgramNotReady } from "../errors.ts"
+import { OutOfDeviceMemory, ProgramNotReady } from "../errors.ts"
 import { checkHostTensor, describeShape } from "../program.ts"
 import type { CompileOptions, HostTensor, HostTensors, Program, ProgramGraph, Step, StepTime } from "../step.ts"
 import { costOf } from "./cost.ts"
@@ -14,7 +14,7 @@ import {
   toNative,
 } from "./engine.ts"
 import { size, type ValueType } from "./graph.ts"
-import { oneStep, type StepModel } from "./model.ts"
+import { oneStep, type StepModel, stepNodes } from "./model.ts"
 import { encodeModel } from "./onnx.ts"
 import { type Replacements, retarget } from "./retarget.ts"
 import { type TracedStep, traceStep } from "./trace-step.ts"
@@ -28,6 +28,14 @@ interface Compiled {
   readonly noise: Float32Array[]
 }
 
+/** What a program is compiled for. */
+export interface Target {
+  readonly provider: Provider
+  readonly replacements: Replacements
+  /** No tensor may have more bytes, where that is known. */
+  readonly largestTensor?: number
+}
+
 /**
  * A program on a GPU provider of ONNX Runtime. Inputs go to the device at every run, the state stays there, and metrics
  * come back; several steps are queued one after the other before the first metric is read, so that the device need not
@@ -35,27 +43,21 @@ interface Compiled {
  */
 export class ResidentProgram implements Program {
   readonly device: string
-  readonly #provider: Provider
   readonly #step: Step
   readonly #options: CompileOptions
-  readonly #replacements: Replacements
+  readonly #target: Target
   readonly #compiled = new Map<string, Compiled>()
   /** What the state holds: in host memory until the first run, on the device from then on. */
   #state: Record<string, NativeTensor> | undefined
+  /** Sessions that made tensors of the state: the runtime crashes when such a tensor outlives its session. */
+  readonly #sources: Session[] = []
   #disposed = false
 
-  constructor(
-    device: string,
-    provider: Provider,
-    step: Step,
-    replacements: Replacements,
-    options: CompileOptions = {},
-  ) {
+  constructor(device: string, target: Target, step: Step, options: CompileOptions = {}) {
     this.device = device
-    this.#provider = provider
+    this.#target = target
     this.#step = step
     this.#options = options
-    this.#replacements = replacements
   }
 
   load(state: HostTensors): void {
@@ -107,12 +109,13 @@ export class ResidentProgram implements Program {
   }
 
   dispose(): void {
+    this.#release()
+    for (const source of this.#sources.splice(0)) source.release()
     for (const { session, reader } of this.#compiled.values()) {
       session?.release()
       reader?.release()
     }
     this.#compiled.clear()
-    this.#release()
     this.#disposed = true
   }
 
@@ -139,10 +142,23 @@ export class ResidentProgram implements Program {
       state[name] && describeShape(typeOf(state[name])) === describeShape(value)
     if (known && Object.entries(known.step.state).every(fits)) return known
     const shapes = Object.fromEntries(Object.entries(state).map(([name, tensor]) => [name, typeOf(tensor)]))
-    const step = retarget(traceStep(this.#step, shapes, batch), this.#replacements)
+    const step = retarget(traceStep(this.#step, shapes, batch), this.#target.replacements)
+    this.#refuseLarge(step)
     const compiled: Compiled = { step, model: oneStep(step), session: undefined, reader: undefined, noise: [] }
     this.#compiled.set(key, compiled)
     return compiled
+  }
+
+  #refuseLarge(step: TracedStep): void {
+    const limit = this.#target.largestTensor ?? Number.POSITIVE_INFINITY
+    for (const { op, outputs } of stepNodes(step))
+      for (const value of outputs)
+        if (4 * size(value.shape) > limit)
+          throw new OutOfDeviceMemory(
+            this.device,
+            "the step cannot be compiled",
+            `the result of ${op}, ${describeShape(value)}, has ${4 * size(value.shape)} bytes, and a tensor may have ${limit}`,
+          )
   }
 
   /** Starts one step: the state is that of after the step at once, for whoever reads it next. */
@@ -153,7 +169,7 @@ export class ResidentProgram implements Program {
     at: StepTime,
   ): Record<string, NativeTensor> {
     const { model, step } = compiled
-    compiled.session ??= openSession(model.bytes, { ...this.#options, provider: this.#provider, resident: true })
+    compiled.session ??= openSession(model.bytes, { ...this.#options, provider: this.#target.provider, resident: true })
     // What the step only reads is uploaded once.
     const constant = Object.keys(state).filter(
       (name) => model.inputs.has(`state/${name}`) && !isResident(state[name]!) && size(state[name]!.dims) > 0,
@@ -189,7 +205,8 @@ export class ResidentProgram implements Program {
     try {
       return move(session, tensors)
     } finally {
-      session.release()
+      if (resident) this.#sources.push(session)
+      else session.release()
     }
   }
 
@@ -210,7 +227,7 @@ export class ResidentProgram implements Program {
       inputs: values.map(({ name, type }) => ({ name: `from/${name}`, type })),
       outputs: values.map(({ name, type }) => ({ name: `to/${name}`, type })),
     })
-    return openSession(model, { provider: this.#provider, resident })
+    return openSession(model, { provider: this.#target.provider, resident })
   }
 }
 
