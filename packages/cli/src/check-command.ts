@@ -1,6 +1,6 @@
 import { relative } from "node:path"
 import { loadExperiment } from "@exp/engine"
-import { describeConfig, type Plan, plan, pointLabel } from "@exp/spec"
+import { describeConfig, describeSearch, type Plan, plan, pointLabel } from "@exp/spec"
 import { experimentPath } from "./experiment-path.ts"
 import { type PlanOptions, profileOf } from "./plan-options.ts"
 import { textTable } from "./table.ts"
@@ -17,7 +17,7 @@ export const specOptions = (options: PlanOptions) => ({
 /** `12 conditions × 5 seeds`: what a plan comes to, in one line. */
 export function planLine(planned: Plan): string {
   const { tune, compare } = planned.count
-  const tuning = tune > 0 ? `${tune} tuning trials, then ` : ""
+  const tuning = tune > 0 ? `${planned.search === undefined ? "" : "at most "}${tune} tuning trials, then ` : ""
   const conditions = planned.conditions.length
   return `${tuning}${compare} compared trials (${conditions} ${conditions === 1 ? "condition" : "conditions"} × ${planned.seeds.length} ${planned.seeds.length === 1 ? "seed" : "seeds"})`
 }
@@ -33,9 +33,9 @@ export async function checkFile(argument: string, options: PlanOptions, output: 
   const { experiment } = await loadExperiment(file)
   const planned = plan(experiment, specOptions(options))
   if (output.json) {
-    const { conditions, count, compare, tuning, seeds, profile } = planned
+    const { conditions, count, compare, tuning, search, seeds, profile } = planned
     process.stdout.write(
-      `${JSON.stringify({ experiment: experiment.name, file, profile, compare, seeds, count, conditions, tuning }, null, 2)}\n`,
+      `${JSON.stringify({ experiment: experiment.name, file, profile, compare, seeds, count, search, conditions, tuning }, null, 2)}\n`,
     )
     return 0
   }
@@ -52,14 +52,21 @@ export function printPlan(planned: Plan, file: string): void {
   say(
     `task ${experiment.task.name} v${experiment.task.version}, compares ${planned.compare.join(", ")}: ${planLine(planned)}`,
   )
+  if (planned.search !== undefined) say(`tuning: ${describeSearch(planned.search, planned.tuneBy!.metric)}`)
   say("")
   say(
     textTable(
       [{ title: "condition" }, { title: "candidates", align: "right" }, { title: "searched" }],
       planned.conditions.map((condition) => [
         condition.label,
-        condition.candidates.length === 0 ? "–" : String(condition.candidates.length),
-        condition.candidates.map(pointLabel).join("  "),
+        condition.candidates.length === 0 ? "–" : String(planned.search?.candidates ?? condition.candidates.length),
+        condition.candidates.length === 0
+          ? ""
+          : condition.space === undefined
+            ? condition.candidates.map(pointLabel).join("  ")
+            : Object.entries(condition.space)
+                .map(([path, values]) => `${path} ${values}`)
+                .join("; "),
       ]),
       terminalWidth(),
     ),

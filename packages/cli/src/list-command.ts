@@ -94,6 +94,7 @@ function listExperiments(store: Store, output: { json: boolean }): void {
     process.stdout.write("No experiments yet. Start one with: exp run snella.vit.ts --quick\n")
     return
   }
+  const early = rows.some(({ progress }) => progress.stopped > 0)
   const tagged = rows.some(({ tags }) => tags.length > 0)
   process.stdout.write(
     `${textTable(
@@ -101,6 +102,7 @@ function listExperiments(store: Store, output: { json: boolean }): void {
         { title: "experiment" },
         { title: "profile" },
         { title: "done", align: "right" },
+        ...(early ? [{ title: "stopped early", align: "right" } as const] : []),
         { title: "running", align: "right" },
         { title: "failed", align: "right" },
         { title: "updated" },
@@ -111,6 +113,7 @@ function listExperiments(store: Store, output: { json: boolean }): void {
         experiment,
         profile,
         `${progress.completed}/${progress.total}`,
+        ...(early ? [String(progress.stopped)] : []),
         String(progress.running + progress.queued),
         String(progress.failed),
         ago(Number(updatedAt)),

@@ -82,19 +82,22 @@ export class ProgressLine {
   planned(event: EventOf<"planned">): void {
     this.#workers = event.workers
     const question = event.question === undefined ? "" : `\n${event.question}`
-    const tuning = event.tuning > 0 ? `${event.tuning} tuning + ` : ""
+    const most = event.search === undefined ? "" : "at most "
+    const tuning = event.tuning > 0 ? `${most}${event.tuning} tuning + ` : ""
+    const search = event.search === undefined ? "" : `\ntuning: ${plainText(event.search)}`
     this.say(
-      `${style("bold", plainText(event.experiment))}${plainText(question)}\n${tuning}${event.compared} compared trials of ${event.conditions.length} conditions, ${event.workers} ${event.workers === 1 ? "worker" : "workers"} on ${event.device}, recorded in ${plainText(event.db)}`,
+      `${style("bold", plainText(event.experiment))}${plainText(question)}\n${tuning}${event.compared} compared trials of ${event.conditions.length} conditions, ${event.workers} ${event.workers === 1 ? "worker" : "workers"} on ${event.device}, recorded in ${plainText(event.db)}${search}`,
     )
   }
 
   phase(event: EventOf<"phase-started">): void {
-    this.#phase = event.phase
+    const { round } = event
+    this.#phase = round === undefined ? event.phase : `${event.phase} round ${round.number}/${round.of}`
     this.#trials = event.trials
     this.#ended = 0
     this.#reused = 0
     if (event.reused > 0)
-      this.say(`${event.phase}: ${event.reused} of ${event.trials} trials are finished already and reused`)
+      this.say(`${this.#phase}: ${event.reused} of ${event.trials} trials are finished already and reused`)
   }
 
   started(event: EventOf<"trial-started">): void {

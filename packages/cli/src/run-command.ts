@@ -170,7 +170,7 @@ function show(event: RunEvent, progress: ProgressLine): void {
       const { selection } = event
       const best = selection.candidates.find((candidate) => same(candidate.point, selection.chosen))
       progress.say(
-        `tuned ${selection.condition}: ${pointLabel(selection.chosen)} (${selection.by} ${number(best?.score ?? Number.NaN)}, best of ${selection.candidates.length})${selection.atBorder ? style("yellow", ", at the border of the searched range") : ""}`,
+        `tuned ${selection.condition}: ${pointLabel(selection.chosen)} (${selection.by} ${number(best?.score ?? Number.NaN)}, ${bestOf(selection)})${selection.atBorder ? style("yellow", ", at the border of the searched range") : ""}`,
       )
       return
     }
@@ -189,6 +189,16 @@ function show(event: RunEvent, progress: ProgressLine): void {
       progress.say(`${event.reason}: saving checkpoints; Ctrl-C again stops at once`)
       return
   }
+}
+
+/** `best of 50 (TPE), 31 stopped early by ASHA, 2 without a value`. */
+function bestOf({ candidates, method, stopped }: Report["selections"][number]): string {
+  const lacking = candidates.filter(({ score }) => !Number.isFinite(score)).length - (stopped?.candidates ?? 0)
+  return [
+    `best of ${candidates.length}${method === undefined ? "" : ` (${method})`}`,
+    ...(stopped === undefined ? [] : [`${stopped.candidates} stopped early by ${stopped.rule}`]),
+    ...(lacking > 0 ? [`${lacking} without a value, taken as the worst`] : []),
+  ].join(", ")
 }
 
 const same = (a: Readonly<Record<string, unknown>>, b: Readonly<Record<string, unknown>>) =>

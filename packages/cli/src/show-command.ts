@@ -50,9 +50,9 @@ function showExperiment(store: Store, name: string, output: { json: boolean }): 
   if (row.note !== null) say(`note: ${plainText(row.note)}`)
   for (const { profile, progress, comparison, selections } of summaries) {
     const summary = summarise(comparison)
-    const { completed, total, running, failed } = progress
+    const { completed, total, running, failed, stopped } = progress
     say(
-      `\n${profile === "default" ? "" : `profile ${profile}: `}${completed} of ${total} trials finished${running > 0 ? `, ${running} running` : ""}${failed > 0 ? `, ${failed} failed` : ""}\n`,
+      `\n${profile === "default" ? "" : `profile ${profile}: `}${completed} of ${total} trials finished${running > 0 ? `, ${running} running` : ""}${stopped > 0 ? `, ${stopped} stopped early` : ""}${failed > 0 ? `, ${failed} failed` : ""}\n`,
     )
     printComparisons(comparison, process.stdout)
     say("")
@@ -80,6 +80,9 @@ function showExperiment(store: Store, name: string, output: { json: boolean }): 
   }
 }
 
+/** More candidates than this are counted, not listed. */
+const mostListed = 8
+
 /** `learningRate=0.01 of 0.001:0.71 0.01:0.83 …`: the choice, and the score of every candidate. */
 function tuned(selection: ReturnType<Store["experiments"]["selections"]>[number] | undefined): string {
   if (selection === undefined) return ""
@@ -93,6 +96,13 @@ function tuned(selection: ReturnType<Store["experiments"]["selections"]>[number]
     const score = Number(candidate.score ?? Number.NaN)
     return `${values.map((x) => (typeof x === "object" ? JSON.stringify(x) : String(x))).join("/")}:${number(score)}`
   })
+  if (candidates.length > mostListed) {
+    const best = candidates.findIndex((candidate) => point(candidate.point) === point(selection.choice))
+    const stopped = candidates.filter((candidate: { stopped?: unknown }) => candidate.stopped !== undefined).length
+    const early = stopped === 0 ? "" : `, ${stopped} stopped early`
+    const score = Number(candidates[best]?.score ?? Number.NaN)
+    return `${point(selection.choice)}  (${selection.metric} ${number(score)}, best of ${candidates.length}${early})`
+  }
   return `${point(selection.choice)}  (${selection.metric} ${scores.join(" ")})`
 }
 

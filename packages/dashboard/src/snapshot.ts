@@ -140,7 +140,8 @@ function snapshot(store: Store, request: SnapshotRequest): Snapshot {
         question: row.question,
         metric,
         goal: goals.get(metric) ?? "max",
-        completed: progress.completed,
+        // Trials that a stopping rule ended are over, and nothing more is to come of them.
+        completed: progress.completed + progress.stopped,
         total: progress.total,
         running: progress.running,
         failed: progress.failed,

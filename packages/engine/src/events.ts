@@ -60,6 +60,8 @@ export type RunEvent =
       /** Trials of the tuning phase, and of the compared phase (whose configs depend on the selection). */
       readonly tuning: number
       readonly compared: number
+      /** How candidates are searched for and stopped, in one line; then `tuning` is the most that there will be. */
+      readonly search?: string | undefined
       readonly workers: number
       readonly device: string
       readonly db: string

@@ -1,5 +1,5 @@
 import { availableParallelism, freemem, totalmem } from "node:os"
-import { canonicalJson, contentHash, type Plan, plan as planExperiment } from "@exp/spec"
+import { canonicalJson, contentHash, describeSearch, type Plan, plan as planExperiment } from "@exp/spec"
 import { openStore, type Store } from "@exp/store"
 import * as Digest from "effect/crypto/Digest"
 import * as Effect from "effect/Effect"
@@ -101,6 +101,7 @@ export async function runExperiment(options: RunOptions): Promise<Report> {
           conditions: plan.conditions.map(({ arm, label }) => ({ arm, label })),
           tuning: plan.count.tune,
           compared: plan.count.compare,
+          search: plan.search && describeSearch(plan.search, plan.tuneBy!.metric),
           workers,
           device,
           db,

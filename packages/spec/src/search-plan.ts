@@ -1,5 +1,5 @@
 /** Tuning in rounds: which candidates a round tries, and by what they are judged on their way. */
-import { defaultParallel, type Search, type StoppingRule } from "./adaptive.ts"
+import { defaultParallel, describeRule, type Search, type StoppingRule } from "./adaptive.ts"
 import type { Point } from "./expand.ts"
 import type { PlannedTrial } from "./plan.ts"
 import type { Goal, Observation, Outcome } from "./search/observation.ts"
@@ -43,6 +43,12 @@ export interface SearchPlan {
    * @throws SpecError when the task does not admit a proposed config
    */
   round(n: number, earlier: ReadonlyArray<PlannedTrial>, result: (trialId: string) => TuningResult | undefined): Round
+}
+
+/** A search in one line: `14 candidates of each condition by TPE, 4 at a time; ASHA, rungs at …`. */
+export function describeSearch({ method, rule, candidates, parallel }: SearchPlan, metric: string): string {
+  const how = `${candidates} candidates of each condition${method === undefined ? "" : ` by ${method}`}, ${parallel} at a time`
+  return rule === undefined ? how : `${how}; ${describeRule(rule, metric)}`
 }
 
 /** A condition that is tuned. */

@@ -1,4 +1,4 @@
-export { asha, describeRule, medianRule, type Search, type StoppingRule, type Tpe, tpe } from "./adaptive.ts"
+export { asha, medianRule, type Search, type StoppingRule, type Tpe, tpe } from "./adaptive.ts"
 export * from "./check.ts"
 export { formatIssue, NotJson, SpecError, type SpecIssue, UndeclaredMetric } from "./errors.ts"
 export type { Point } from "./expand.ts"
@@ -13,6 +13,7 @@ export * from "./plan.ts"
 export { type Goal, type Observation, ranked } from "./search/observation.ts"
 export { Judge, misses, ruleName, stands, stopMessage } from "./search/stopping.ts"
 export type { Curve, EarlyStop, Judgement, Outcome, Round, SearchPlan, TuningResult } from "./search-plan.ts"
+export { describeSearch } from "./search-plan.ts"
 export { type Axis, byArm, choice, logUniform, range, uniform, when } from "./space.ts"
 export { Stage, type StageContext } from "./stage.ts"
 export {

@@ -42,7 +42,7 @@ export interface SelectionRegistration {
 }
 
 /** How many trials of an experiment stand where. */
-export type Progress = Readonly<Record<RunState | "waiting" | "lost", number>> & {
+export type Progress = Readonly<Record<RunState | "waiting" | "lost" | "stopped", number>> & {
   readonly total: number
   /** Mean duration of completed runs in seconds; NaN without any. */
   readonly meanSeconds: number
@@ -271,7 +271,7 @@ export class Experiments {
 
   /**
    * Counts of the current trials by the state of their latest run; `waiting` have none. A live run with an expired
-   * lease counts as `lost` only.
+   * lease counts as `lost` only, one that a stopping rule ended as `stopped` only.
    */
   progress(experiment: string, profile = "default", now = Date.now()): Progress {
     const counts = {
@@ -280,6 +280,7 @@ export class Experiments {
       completed: 0,
       failed: 0,
       cancelled: 0,
+      stopped: 0,
       interrupted: 0,
       waiting: 0,
       lost: 0,
@@ -303,6 +304,7 @@ export class Experiments {
          SELECT CASE
              WHEN r.id IS NULL THEN 'waiting'
              WHEN r.status IN ('queued', 'running') AND r.lease_expires_at < ? THEN 'lost'
+             WHEN r.status = 'cancelled' AND r.error ->> '$.kind' = 'StoppedEarly' THEN 'stopped'
              ELSE r.status
            END AS state,
            count(*) AS n, avg(CASE WHEN r.status = 'completed' THEN r.finished_at - r.started_at END) / 1000.0 AS seconds

@@ -39,7 +39,7 @@ const mostBetter = 25
 /** Observations beyond the last so many weigh less the older they are. */
 const fullWeight = 25
 /** Kernel width as a part of a parameter's range; see {@link ParzenEstimator}. */
-const kernelWidth = 0.1
+const kernelWidth = 0.07
 
 /**
  * The candidate number `index` of a search. A pure function of its arguments: not of the order of the observations, nor
@@ -64,20 +64,18 @@ export function propose(
     return seen.has(pointKey(point)) ? fresh(space, seen, stream) : point
   }
   const better = Math.min(mostBetter, Math.ceil(settings.quantile * order.length))
-  const byIndex = (a: Observation, b: Observation) => a.index - b.index
   const pending = observations.filter(({ outcome }) => outcome === undefined)
+  const others = [...order.slice(better), ...pending].sort((a, b) => a.index - b.index)
   const parameters = parametersOf(space, observations)
-  const estimate = (some: ReadonlyArray<Observation>) => {
-    const sorted = [...some].sort(byIndex)
-    return new ParzenEstimator(
-      sorted.map(({ point }) => point),
-      weights(sorted.length),
+  const estimate = (some: ReadonlyArray<Observation>, weights: ReadonlyArray<number>) =>
+    new ParzenEstimator(
+      some.map(({ point }) => point),
+      weights,
       parameters,
       kernelWidth,
     )
-  }
-  const l = estimate(order.slice(0, better))
-  const g = estimate([...order.slice(better), ...pending])
+  const l = estimate(order.slice(0, better), weightsByRank(better))
+  const g = estimate(others, weightsByAge(others.length))
   let best: SearchPoint | undefined
   let most = Number.NEGATIVE_INFINITY
   for (let draw = 0; draw < settings.draws; draw++) {
@@ -155,8 +153,18 @@ function fresh(space: SearchSpace, seen: ReadonlySet<string>, stream: Key): Sear
   return left[integer(derive(stream, "left"), left.length)]
 }
 
+/**
+ * The best of n observations weighs most, as log((n + 1) / rank), one on average: what the weights by improvement of
+ * Watanabe (arXiv 2304.11127, §3.2.3) are for, while scores still count by their order alone.
+ */
+function weightsByRank(n: number): ReadonlyArray<number> {
+  const raw = Array.from({ length: n }, (_, rank) => Math.log((n + 1) / (rank + 1)))
+  const mean = raw.reduce((sum, weight) => sum + weight, 0) / n
+  return raw.map((weight) => weight / mean)
+}
+
 /** Full weight for the latest observations, rising to it from 1/n for the oldest. */
-function weights(n: number): ReadonlyArray<number> {
+function weightsByAge(n: number): ReadonlyArray<number> {
   const older = n - fullWeight
   return Array.from({ length: n }, (_, i) => (i >= older ? 1 : 1 / n + (1 - 1 / n) * (older > 1 ? i / (older - 1) : 0)))
 }
