@@ -3,8 +3,8 @@
  * interrupted at random moments; then the same command has to bring it to its end with the numbers of an undisturbed
  * run, to the last bit.
  */
-import { type ChildProcess, spawn } from "node:child_process"
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs"
+import { type ChildProcess, spawn, spawnSync } from "node:child_process"
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
@@ -20,6 +20,8 @@ export interface RoundResult {
   readonly round: number
   readonly faults: readonly string[]
   readonly problems: readonly string[]
+  /** How long runs of a killed coordinator were still said to be its own while a second one was at work. */
+  readonly takeoverMs: readonly number[]
   readonly seconds: number
 }
 
@@ -29,11 +31,13 @@ interface Running {
   readonly text: () => string
 }
 
-function start(db: string, more: Readonly<Record<string, unknown>> = {}): Running {
-  const options = { file: experimentFile, db, workers: 2, ...more }
+function start(db: string, preload?: string): Running {
+  const options = { file: experimentFile, db, workers: 2 }
   const child = spawn(process.execPath, [coordinatorFile, JSON.stringify(options)], {
     cwd: root,
     stdio: ["ignore", "pipe", "pipe"],
+    // The workers inherit it.
+    env: preload === undefined ? process.env : { ...process.env, NODE_OPTIONS: `--import ${preload}` },
   })
   let text = ""
   child.stdout?.on("data", (chunk) => (text += chunk))
@@ -60,6 +64,8 @@ export function workersOf(db: string): number[] {
   }
   return found
 }
+
+const tail = (run: Running): string => run.text().slice(-600)
 
 /** Every metric value of every completed run, by trial, metric and step, as the bits of the double. */
 export function metricBits(db: string): Map<string, string> {
@@ -142,7 +148,42 @@ export async function undisturbed(): Promise<ReadonlyMap<string, string>> {
   }
 }
 
-const kinds = ["coordinator", "worker", "both", "everything", "SIGTERM", "SIGINT", "stop", "second"] as const
+const kinds = [
+  "coordinator",
+  "worker",
+  "both",
+  "everything",
+  "SIGTERM",
+  "SIGINT",
+  "stop",
+  "second",
+  "lock",
+  "clock",
+  "disk",
+] as const
+
+/** A file system of a few megabytes that can be filled up; undefined where none can be mounted. */
+function mountSmall(folder: string): string | undefined {
+  if (process.platform !== "linux" || process.getuid?.() !== 0) return undefined
+  const path = join(folder, "small")
+  mkdirSync(path)
+  return spawnSync("mount", ["-t", "tmpfs", "-o", "size=6m", "tmpfs", path]).status === 0 ? path : undefined
+}
+
+/** Waits until no live run belongs to a process any more; how long that took, up to 20 s. */
+async function untilTakenOver(db: string, pid: number): Promise<number> {
+  const begun = performance.now()
+  const sqlite = new Database(db, { readonly: true })
+  try {
+    const owned = sqlite.prepare(
+      "SELECT count(*) AS n FROM runs WHERE status IN ('queued', 'running') AND owner LIKE '%/' || ? || '/%'",
+    )
+    while ((owned.get(String(pid)) as { n: number }).n > 0 && performance.now() - begun < 20_000) await sleep(20)
+    return performance.now() - begun
+  } finally {
+    sqlite.close()
+  }
+}
 
 /** One round: some faults, then the end. The same seed and round give the same faults at the same moments. */
 export async function faultRound(
@@ -152,9 +193,9 @@ export async function faultRound(
 ): Promise<RoundResult> {
   const begun = performance.now()
   const folder = mkdtempSync(join(tmpdir(), "exp-faults-"))
-  const db = join(folder, "runs.db")
   const problems: string[] = []
   const faults: string[] = []
+  const takeoverMs: number[] = []
   const stream = key(seed, "faults", round)
   let draws = 0
   const draw = (below: number) => integer(stream, below, draws++)
@@ -165,14 +206,28 @@ export async function faultRound(
       // It was faster.
     }
   }
+  const onSmall = draw(6) === 0
+  const small = onSmall ? mountSmall(folder) : undefined
+  const db = join(small ?? folder, "runs.db")
+  // Hours back, half a second after the start; monotonic time goes on, as in the real thing.
+  const clock = join(folder, "clock.mjs")
+  writeFileSync(clock, "const now = Date.now, t0 = now()\nDate.now = () => now() - (now() - t0 > 500 ? 36e6 : 0)\n")
   try {
     const times = 1 + draw(3)
     for (let i = 0; i < times; i++) {
-      const kind = kinds[draw(kinds.length)]!
-      const after = 150 + draw(1600)
-      faults.push(`${kind} at ${after} ms`)
-      const run = start(db)
+      const drawn = kinds[draw(kinds.length)]!
+      const kind = drawn === "disk" && small === undefined ? "everything" : drawn
+      // From the start, or from the first trial on: machines differ in how long they take until there is one.
+      const fromTrial = draw(3) > 0
+      const after = fromTrial ? draw(1200) : 150 + draw(1600)
+      faults.push(`${kind} ${after} ms after the ${fromTrial ? "first trial" : "start"}`)
+      const run = start(db, kind === "clock" ? clock : undefined)
       const second = kind === "second" ? start(db) : undefined
+      let over = false
+      void run.exited.then(() => {
+        over = true
+      })
+      while (fromTrial && !over && !run.text().includes('"trial-started"')) await sleep(10)
       const early = await Promise.race([run.exited, sleep(after, undefined)])
       const workers = workersOf(db)
       const chosen = workers.length > 0 ? workers[draw(workers.length)] : undefined
@@ -180,30 +235,56 @@ export async function faultRound(
         if (kind === "worker") {
           kill(chosen, "SIGKILL")
           const code = await run.exited
-          if (code !== 0) problems.push(`one dead worker made the command end with ${code}: ${run.text().slice(-600)}`)
+          if (code !== 0) problems.push(`one dead worker made the command end with ${code}: ${tail(run)}`)
         } else if (kind === "stop") {
           kill(run.process.pid, "SIGSTOP")
           await sleep(700)
           kill(run.process.pid, "SIGCONT")
           const code = await run.exited
-          if (code !== 0)
-            problems.push(`a stopped and continued coordinator ended with ${code}: ${run.text().slice(-600)}`)
+          if (code !== 0) problems.push(`a stopped and continued coordinator ended with ${code}: ${tail(run)}`)
         } else if (kind === "SIGTERM" || kind === "SIGINT") {
           kill(run.process.pid, kind)
           const code = await run.exited
           // Before the listener is there, the signal itself ends the process.
           if (code !== 130 && code !== 0 && code !== kind)
-            problems.push(`${kind} made the command end with ${code}: ${run.text().slice(-600)}`)
+            problems.push(`${kind} made the command end with ${code}: ${tail(run)}`)
+        } else if (kind === "lock") {
+          const other = new Database(db, { timeout: 5_000 })
+          try {
+            other.exec("BEGIN IMMEDIATE")
+            await sleep(10_000)
+            other.exec("ROLLBACK")
+          } catch {
+            // Not yet a database.
+          } finally {
+            other.close()
+          }
+          const code = await run.exited
+          if (code !== 0) problems.push(`a lock of ten seconds made the command end with ${code}: ${tail(run)}`)
+          if (run.text().includes('"trial-failed"')) problems.push("a lock of ten seconds made a trial fail")
+        } else if (kind === "disk" && small !== undefined) {
+          spawnSync("sh", ["-c", `cat /dev/zero > ${small}/filler 2>/dev/null`])
+          const code = await run.exited
+          if (code !== 0 && !/disk|full|space/i.test(run.text()))
+            problems.push(`a full disk made the command end with ${code} and is not named: ${tail(run)}`)
+          rmSync(join(small, "filler"), { force: true })
         } else {
           if (kind === "both") kill(chosen, "SIGKILL")
           if (kind === "everything") for (const pid of workers) kill(pid, "SIGKILL")
+          // A second coordinator that is at work has to notice.
+          const atWork = second?.text().includes('"planned"') === true
           kill(run.process.pid, "SIGKILL")
+          if (atWork && run.process.pid !== undefined) {
+            const took = await untilTakenOver(db, run.process.pid)
+            takeoverMs.push(took)
+            if (took > 10_000) problems.push(`a killed coordinator's runs were its own for another ${took} ms`)
+          }
         }
       }
       await run.exited
       if (second !== undefined) {
         const code = await second.exited
-        if (code !== 0) problems.push(`the second coordinator ended with ${code}: ${second.text().slice(-600)}`)
+        if (code !== 0) problems.push(`the second coordinator ended with ${code}: ${tail(second)}`)
       }
       const patience = performance.now() + 3_000
       while (workersOf(db).length > 0 && performance.now() < patience) await sleep(50)
@@ -216,7 +297,8 @@ export async function faultRound(
     if (code !== 0) problems.push(`the last run ended with ${code}: ${last.text().slice(-1000)}`)
     problems.push(...inspect(db, reference))
   } finally {
+    if (small !== undefined) spawnSync("umount", ["-l", small])
     rmSync(folder, { recursive: true, force: true })
   }
-  return { round, faults, problems, seconds: (performance.now() - begun) / 1000 }
+  return { round, faults, problems, takeoverMs, seconds: (performance.now() - begun) / 1000 }
 }

@@ -14,9 +14,11 @@ const seed = Number(values.seed)
 const from = Number(values.from)
 const reference = await undisturbed()
 let bad = 0
+const takeovers: number[] = []
 for (let round = from; round < from + rounds; round++) {
-  const { faults, problems, seconds } = await faultRound(seed, round, reference)
+  const { faults, problems, seconds, takeoverMs } = await faultRound(seed, round, reference)
   if (problems.length > 0) bad++
+  takeovers.push(...takeoverMs)
   console.log(
     `round ${round}: ${problems.length === 0 ? "ok" : "FAILED"} (${seconds.toFixed(1)} s; ${faults.join(", ")})`,
   )
@@ -25,4 +27,8 @@ for (let round = from; round < from + rounds; round++) {
 console.log(
   `${rounds - bad} of ${rounds} rounds survived (seed ${seed}, ${reference.size} metric values compared in each)`,
 )
+if (takeovers.length > 0) {
+  const slowest = (Math.max(...takeovers) / 1000).toFixed(1)
+  console.log(`${takeovers.length} times a second coordinator saw a first one die; it took over within ${slowest} s`)
+}
 process.exitCode = bad === 0 ? 0 : 1

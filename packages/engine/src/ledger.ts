@@ -21,6 +21,7 @@ import {
   claimTrial,
   completedRuns,
   curveOf,
+  hasDeadRuns,
   liveRuns,
   type RunOrigin,
   renewLeases,
@@ -123,9 +124,14 @@ export class Ledger {
       .sql<{ at: number }>("SELECT created_at AS at FROM experiments WHERE id = ?")
       .get(id)?.at
     this.identity = `${id}/${created}`
-    // Nothing is to say `running` when no process runs it.
-    for (const { pid, owner } of buryDeadRuns(store.connection, isGone)) endOrphan(pid, owner)
+    this.#buryDead()
     this.#cancelledBefore = cancelRequests(store.connection, options.owner, experiment.name).experimentAt
+  }
+
+  /** Nothing is to say `running` when no process runs it. */
+  #buryDead(): void {
+    if (!hasDeadRuns(this.#connection, isGone)) return
+    for (const { pid, owner } of buryDeadRuns(this.#connection, isGone)) endOrphan(pid, owner)
   }
 
   get #connection() {
@@ -236,6 +242,7 @@ export class Ledger {
   }
 
   heartbeat(): void {
+    this.#buryDead()
     this.#connection.write(() => {
       renewLeases(this.#connection, this.#options.owner)
       const update = this.#connection.sql("UPDATE runs SET progress_done = ?, progress_total = ? WHERE id = ?")

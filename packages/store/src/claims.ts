@@ -253,6 +253,16 @@ export function cancelRequests(
   return { runs: runs.map((run) => run.id), experimentAt: at?.at ?? null }
 }
 
+/** Whether {@link buryDeadRuns} would find any; reads only. */
+export function hasDeadRuns(connection: Connection, isGone: ClaimRequest["isGone"]): boolean {
+  return connection
+    .sql<{ owner: string | null; leaseExpiresAt: number | null }>(
+      "SELECT DISTINCT owner, lease_expires_at FROM runs WHERE status IN ('queued', 'running')",
+    )
+    .all()
+    .some((run) => isGone(run.owner, run.leaseExpiresAt))
+}
+
 /**
  * Ends the live runs whose owners are gone, so that nothing says `running` when no process runs it. Returns the runs
  * that were ended, with the process that executed them: it may still be about.
