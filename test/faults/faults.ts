@@ -286,10 +286,10 @@ export async function faultRound(
         const code = await second.exited
         if (code !== 0) problems.push(`the second coordinator ended with ${code}: ${tail(second)}`)
       }
-      const patience = performance.now() + 3_000
+      const patience = performance.now() + 20_000
       while (workersOf(db).length > 0 && performance.now() < patience) await sleep(50)
       const orphans = workersOf(db)
-      if (orphans.length > 0) problems.push(`${orphans.length} workers outlived their coordinator by 3 s`)
+      if (orphans.length > 0) problems.push(`${orphans.length} workers outlived their coordinator by 20 s`)
       for (const pid of orphans) kill(pid, "SIGKILL")
     }
     const last = start(db)

@@ -20,6 +20,7 @@ export function runCommandLine(
   if (command.device !== undefined) option("device", command.device)
   if (command.workers !== undefined) option("workers", command.workers)
   if (command.stale !== undefined) option("stale", command.stale)
+  if (command.priority !== undefined) option("priority", command.priority)
   if (command.maxFailures !== undefined) option("max-failures", command.maxFailures)
   if (command.force === true) option("force")
   if (command.db !== undefined && command.db !== "runs.db") option("db", command.db)

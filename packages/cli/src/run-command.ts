@@ -64,6 +64,7 @@ export async function runCommand(
       device: options.device,
       force: options.force,
       stale: options.stale,
+      priority: options.priority,
       maxFailures: options.maxFailures,
       onEvent: (event) => {
         show(event, progress)

@@ -23,6 +23,8 @@ export interface RunOptions {
   readonly force?: boolean | undefined
   /** Finished results made by other code than today's: `use` them (marked stale) or `rerun` them. Default `use`. */
   readonly stale?: "use" | "rerun" | undefined
+  /** Among experiments that run on the same database; default: the experiment's, else 0. The higher goes first. */
+  readonly priority?: number | undefined
   /** Give up after so many failed trials. */
   readonly maxFailures?: number | undefined
   /** Resident memory in bytes at which a worker is stopped and its trial fails; default: its share of the machine. */

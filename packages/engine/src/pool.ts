@@ -63,6 +63,8 @@ export class Worker {
   #overMemory: { readonly used: number; readonly limit: number } | undefined
   #timers: NodeJS.Timeout[] = []
   #alive = true
+  /** It is about to end, and must not be given another trial. */
+  #doomed = false
   #isReady = false
 
   constructor(index: number, options: PoolOptions, onLine: (line: OutputLine) => void) {
@@ -121,7 +123,9 @@ export class Worker {
       if (message.type === "finished" || message.type === "stopped" || message.type === "stopped-early")
         return this.#finish(message)
       if (message.type === "failed") {
-        return this.#finish({ ...message, failure: { ...message.failure, lastLines: this.#lines.all } })
+        if (message.last) this.#doomed = true
+        const { runId, failure } = message
+        return this.#finish({ type: "failed", runId, failure: { ...failure, lastLines: this.#lines.all } })
       }
       if (message.type === "log") this.#lines.add(message.line)
       current.onMessage(message)
@@ -165,8 +169,9 @@ export class Worker {
     })
   }
 
-  get alive(): boolean {
-    return this.#alive
+  /** It can be given a trial. */
+  get free(): boolean {
+    return this.#alive && !this.#doomed && this.#job === undefined
   }
 
   get busy(): boolean {
@@ -197,7 +202,10 @@ export class Worker {
     const { graceMs, termMs } = stopDeadlines[reason]
     this.#send({ type: "stop", runId: current.job.runId, reason })
     this.#timers.push(
-      setTimeout(() => this.#alive && this.#child.kill("SIGTERM"), graceMs),
+      setTimeout(() => {
+        this.#doomed = true
+        if (this.#alive) this.#child.kill("SIGTERM")
+      }, graceMs),
       setTimeout(() => this.#alive && this.kill(), graceMs + termMs),
     )
   }
@@ -275,14 +283,29 @@ export class Worker {
   }
 }
 
+/** Where a trial stands among those that wait for a worker, and what it needs. */
+export interface Place {
+  readonly priority: number
+  readonly rank: number
+  /** Of the device. */
+  readonly share: number
+}
+
+/** Shares are fractions that people write down: a third three times is one. */
+const shareTolerance = 1e-6
+
 /** The workers of one coordinator. */
 export class WorkerPool {
   readonly #options: PoolOptions
   readonly #workers = new Set<Worker>()
   readonly #idle: Worker[] = []
-  readonly #waiting: { readonly rank: number; readonly give: (slot: number) => void }[] = []
+  readonly #waiting: (Place & { readonly give: (slot: number) => void })[] = []
   readonly #slots: number[] = []
   readonly #guard: NodeJS.Timeout
+  /** Shares of the device that are left. */
+  #room = Number.POSITIVE_INFINITY
+  #using = 0
+  #usedShare = 0
   #memoryLimit = Number.POSITIVE_INFINITY
   #closed = false
   /** Receives what the workers print. */
@@ -305,10 +328,12 @@ export class WorkerPool {
   /**
    * Lets so many trials run at the same time, each in a worker of its own.
    *
+   * @param room how much of the device there is; the shares of running trials do not exceed it
    * @param memoryLimit resident memory in bytes at which a worker is stopped
    */
-  open(size: number, memoryLimit: number): void {
+  open(size: number, room: number, memoryLimit: number): void {
     this.#memoryLimit = memoryLimit
+    this.#room = room
     for (let slot = size - 1; slot >= 0; slot--) this.#slots.push(slot)
   }
 
@@ -323,19 +348,35 @@ export class WorkerPool {
     return worker
   }
 
+  /** Gives free slots to those who wait, in their order: whoever is first is not overtaken by one who needs less. */
+  #serve(): void {
+    while (this.#slots.length > 0) {
+      const first = this.#waiting[0]
+      if (first === undefined) return
+      // Who needs more than there is has the device alone.
+      if (this.#using > 0 && this.#usedShare + first.share > this.#room + shareTolerance) return
+      this.#waiting.shift()
+      this.#using++
+      this.#usedShare += first.share
+      first.give(this.#slots.pop()!)
+    }
+  }
+
   /**
-   * Waits for a free slot and gives it a ready worker to use; the slot is free again when `use` has settled. The lowest
-   * rank goes first, and of equals who came first.
+   * Waits for a free slot and gives it a ready worker to use; the slot is free again when `use` has settled. The highest
+   * priority goes first, of equals the lowest rank, and of those who came first.
    *
    * @throws Failure when a worker cannot load the experiment
    */
-  async use<A>(rank: number, use: (worker: Worker) => Promise<A>): Promise<A> {
-    const slot =
-      this.#slots.pop() ??
-      (await new Promise<number>((give) => {
-        const at = this.#waiting.findIndex((other) => other.rank > rank)
-        this.#waiting.splice(at < 0 ? this.#waiting.length : at, 0, { rank, give })
-      }))
+  async use<A>(place: Place, use: (worker: Worker) => Promise<A>): Promise<A> {
+    const slot = await new Promise<number>((give) => {
+      const at = this.#waiting.findIndex(
+        (other) => other.priority < place.priority || (other.priority === place.priority && other.rank > place.rank),
+      )
+      this.#waiting.splice(at < 0 ? this.#waiting.length : at, 0, { ...place, give })
+      if (this.#closed) give(-1)
+      else this.#serve()
+    })
     let worker: Worker | undefined
     try {
       if (this.#closed) throw poolClosed
@@ -343,10 +384,13 @@ export class WorkerPool {
       await worker.ready
       return await use(worker)
     } finally {
-      if (worker?.alive && !worker.busy && !this.#closed) this.#idle.push(worker)
-      const next = this.#waiting.shift()
-      if (next === undefined) this.#slots.push(slot)
-      else next.give(slot)
+      if (worker?.free && !this.#closed) this.#idle.push(worker)
+      if (slot >= 0) {
+        this.#using--
+        this.#usedShare = this.#using === 0 ? 0 : this.#usedShare - place.share
+        this.#slots.push(slot)
+        this.#serve()
+      }
     }
   }
 

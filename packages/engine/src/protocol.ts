@@ -64,7 +64,13 @@ export type FromWorker =
   | { readonly type: "stopped"; readonly runId: string; readonly reason: StopReason }
   /** A stopping rule ended the trial; its run is settled. */
   | { readonly type: "stopped-early"; readonly runId: string; readonly stop: EarlyStop }
-  | { readonly type: "failed"; readonly runId: string; readonly failure: Omit<Failure, "lastLines"> }
+  | {
+      readonly type: "failed"
+      readonly runId: string
+      readonly failure: Omit<Failure, "lastLines">
+      /** The process ends after this word. */
+      readonly last?: boolean
+    }
 
 export const toWire = (value: number): WireNumber =>
   Number.isFinite(value) ? value : (String(value) as "NaN" | "Infinity" | "-Infinity")

@@ -15,6 +15,7 @@ export type RecordedCommand = Pick<
   | "device"
   | "force"
   | "stale"
+  | "priority"
   | "maxFailures"
   | "memoryLimit"
 >
@@ -37,7 +38,7 @@ export class NothingToResume extends Data.TaggedError("NothingToResume")<{
 
 /** The command as JSON text; the file as an absolute path. */
 export function recordedCommand(options: RunOptions, file: string): string {
-  const { profile, arms, seeds, set, workers, device, force, stale, maxFailures, memoryLimit } = options
+  const { profile, arms, seeds, set, workers, device, force, stale, priority, maxFailures, memoryLimit } = options
   const command: RecordedCommand = {
     file,
     profile,
@@ -48,6 +49,7 @@ export function recordedCommand(options: RunOptions, file: string): string {
     device,
     force,
     stale,
+    priority,
     maxFailures,
     memoryLimit,
   }

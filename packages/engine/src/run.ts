@@ -16,14 +16,22 @@ import { collectProvenance, type Provenance } from "./provenance.ts"
 import { recordedCommand } from "./resume.ts"
 import { Session } from "./session.ts"
 import * as Sqlite from "./sqlite-client.ts"
+import { Turns } from "./turns.ts"
 import * as Workflows from "./workflows.ts"
 
 /** Devices that a machine has one of, so that one trial at a time may use it. */
 const exclusiveDevices = new Set(["webgpu", "cuda", "gpu"])
 
-/** How many trials run at the same time when the command does not say: one per core, or one per GPU. */
-export function defaultWorkers(device: string): number {
-  return exclusiveDevices.has(device) ? 1 : availableParallelism()
+/** How much of a device there is, in shares of it: one GPU, or the cores of the machine. */
+const roomOf = (device: string): number => (exclusiveDevices.has(device) ? 1 : availableParallelism())
+
+/**
+ * How many trials run at the same time when the command does not say: one per core, or one per GPU.
+ *
+ * @param share of the device that a trial takes
+ */
+export function defaultWorkers(device: string, share = 1): number {
+  return Math.max(1, Math.floor(roomOf(device) / share + 1e-6))
 }
 
 /**
@@ -53,8 +61,11 @@ export async function runExperiment(options: RunOptions): Promise<Report> {
     })
     const device = options.device ?? plan.policy.device ?? "auto"
     const trials = plan.count.tune + plan.count.compare
-    const workers = Math.max(1, Math.min(options.workers ?? defaultWorkers(device), trials))
-    pool.open(workers, options.memoryLimit ?? defaultMemoryLimit(workers))
+    const leastShare = Math.min(...Object.values(plan.policy.deviceShare))
+    const workers = Math.max(1, Math.min(options.workers ?? defaultWorkers(device, leastShare), trials))
+    // Who asks for so many workers gets them.
+    const room = options.workers === undefined ? roomOf(device) : Number.POSITIVE_INFINITY
+    pool.open(workers, room, options.memoryLimit ?? defaultMemoryLimit(workers))
     const provenance = collectProvenance(file, device, await git)
     const owner = formatIdentity(thisProcess())
     const tell = (event: RunEvent): void => {
@@ -92,7 +103,15 @@ export async function runExperiment(options: RunOptions): Promise<Report> {
         })
         ledger.floor = invocation.floor
         const maxFailures = options.maxFailures ?? Number.POSITIVE_INFINITY
-        const made = new Session({ plan, ledger, pool, device, file, db, maxFailures, onEvent: tell })
+        const turns = new Turns({
+          file: `${db}-engine`,
+          owner,
+          experiment: experiment.name,
+          priority: options.priority ?? plan.policy.priority.experiment,
+          device,
+          capacity: exclusiveDevices.has(device) ? room : Number.POSITIVE_INFINITY,
+        })
+        const made = new Session({ plan, ledger, pool, turns, device, file, db, maxFailures, onEvent: tell })
         session = made
         tell({
           type: "planned",

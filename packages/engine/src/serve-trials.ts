@@ -141,7 +141,7 @@ const fatal = (cause: unknown): void => {
   } catch {
     // The failure below says more than the database's.
   }
-  sendAndExit({ type: "failed", runId: trial.job.runId, failure: asFailure(cause) }, 70)
+  sendAndExit({ type: "failed", runId: trial.job.runId, failure: asFailure(cause), last: true }, 70)
 }
 process.on("uncaughtException", fatal)
 process.on("unhandledRejection", fatal)

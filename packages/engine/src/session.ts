@@ -18,6 +18,7 @@ import type { Ledger } from "./ledger.ts"
 import type { OutputLine } from "./output.ts"
 import { type JobEnd, type JobMessage, poolClosed, type Worker, type WorkerPool } from "./pool.ts"
 import { earlyStopFrom, recordFromWire, type StopReason } from "./protocol.ts"
+import type { Turns } from "./turns.ts"
 import type { Coordinator, Outcome, Stage } from "./workflows.ts"
 
 const never = new Promise<never>(() => {})
@@ -45,6 +46,7 @@ export interface SessionOptions {
   readonly plan: Plan
   readonly ledger: Ledger
   readonly pool: WorkerPool
+  readonly turns: Turns
   readonly device: string
   readonly file: string
   readonly db: string
@@ -71,6 +73,7 @@ export class Session implements Coordinator {
   /** Resolves when the session has halted and no trial runs any more. */
   readonly halted: Promise<void>
   #inFlight = 0
+  #disposed = false
   #failures = 0
 
   constructor(options: SessionOptions) {
@@ -234,13 +237,20 @@ export class Session implements Coordinator {
   async attempt(trialId: string, attempt: number, retriesLeft: number): Promise<Outcome> {
     const entry = this.#entries.get(trialId)!
     const trial = entry.refs[0]!
+    const place = {
+      priority: this.plan.policy.priority.arms[trial.arm] ?? 0,
+      rank: trial.index,
+      share: this.plan.policy.deviceShare[trial.arm] ?? 1,
+    }
     if (attempt > 1) this.#tell({ type: "trial-retried", trial, attempt, delayMs: 0 })
     for (;;) {
       if (this.#halt !== undefined) return never
       this.#inFlight++
       let outcome: Outcome | "busy" | "stopped"
       try {
-        outcome = await this.#options.pool.use(trial.index, (worker) => this.#attemptOn(worker, entry, retriesLeft))
+        outcome = await this.#options.pool.use(place, (worker) =>
+          this.#inTurn(place.share, () => this.#attemptOn(worker, entry, retriesLeft)),
+        )
       } catch (cause) {
         outcome =
           cause === poolClosed || this.#halt !== undefined ? "stopped" : this.#withoutWorker(entry, cause, retriesLeft)
@@ -256,6 +266,29 @@ export class Session implements Coordinator {
         else waiting.push(resolve)
       })
     }
+  }
+
+  /** Makes the attempt when it is this coordinator's turn. */
+  async #inTurn(
+    share: number,
+    attempt: () => Promise<Outcome | "busy" | "stopped">,
+  ): Promise<Outcome | "busy" | "stopped"> {
+    const { turns } = this.#options
+    this.#tellWaiting()
+    while (!turns.take(share)) {
+      if (this.#halt !== undefined || this.#disposed) return "stopped"
+      await new Promise((resolve) => setTimeout(resolve, watchIntervalMs))
+    }
+    try {
+      return await attempt()
+    } finally {
+      turns.give(share)
+    }
+  }
+
+  /** Tells other coordinators how many trials could begin here at once if there were room. */
+  #tellWaiting(): void {
+    this.#options.turns.waiting(this.#halt === undefined ? this.#inFlight - this.#running.size : 0)
   }
 
   /** No worker could be had: the experiment does not load there, or the process cannot be started. */
@@ -478,6 +511,7 @@ export class Session implements Coordinator {
         this.#options.pool.stopAll("cancel" satisfies StopReason)
       }
     }
+    this.#tellWaiting()
     if (this.#elsewhere.size === 0) return
     for (const trialId of ledger.unowned([...this.#elsewhere.keys()])) {
       const waiting = this.#elsewhere.get(trialId) ?? []
@@ -498,6 +532,8 @@ export class Session implements Coordinator {
   dispose(): void {
     for (const timer of this.#timers) clearInterval(timer)
     this.#timers.length = 0
+    this.#disposed = true
+    this.#options.turns.close()
   }
 
   report(): Report {

@@ -131,7 +131,9 @@ const ExperimentLive = ExperimentWorkflow.toLayer(
       coordinator.register(phase, trials, stage)
       const done = coordinator.finished(trials, stage)
       const full = phase === "compare" && plan.search?.rule !== undefined ? { full: true } : {}
-      const open = [...new Set(trials.map((trial) => trial.id))].filter((id) => !done.has(id))
+      const { arms: priority } = plan.policy.priority
+      const inOrder = trials.toSorted((a, b) => (priority[b.arm] ?? 0) - (priority[a.arm] ?? 0))
+      const open = [...new Set(inOrder.map((trial) => trial.id))].filter((id) => !done.has(id))
       yield* Effect.forEach(
         open,
         (trialId) =>

@@ -193,6 +193,13 @@ describe("a trial", () => {
     })
   })
 
+  it("that ends its process takes no other trial with it", async () => {
+    const report = await run({ mode: "rejects-aside", seeds: 3 })
+    expect(report.counts.failed).toBe(3)
+    // The next one in the queue is not given to a process that is about to end.
+    expect(of("trial-failed").map((event) => event.failure.kind)).toEqual(Array.from({ length: 6 }, () => "TaskFailed"))
+  })
+
   it("over its memory limit is stopped, not the machine", async () => {
     const report = await run({ mode: "hoards", memoryLimit: 600 * 2 ** 20 })
     expect(report.trials[0]!.failure).toMatchObject({ kind: "OutOfMemory", retriable: false })

@@ -17,7 +17,7 @@ const metricName = /^[a-z0-9_]+([/.-][a-z0-9_]+)*(\/\*)?$/
 
 const known = [
   "name", "question", "task", "base", "arms", "sweep", "tune", "seeds", "compare", "baseline", "profiles", "retry",
-  "timeout", "onFailure", "device",
+  "timeout", "onFailure", "device", "resources", "priority",
 ] // biome-ignore format: a list of words
 const knownTune = ["over", "by", "with", "seeds", "budget", "search", "stop", "parallel"]
 const knownProfile = ["base", "arms", "seeds", "sweep", "tune", "timeout", "retry"]
@@ -185,6 +185,24 @@ export function declarationIssues(value: unknown, options: PlanOptions = {}): Re
     add(unknownName("onFailure", "one of", value.onFailure, ["continue", "stop"]))
   if (value.device !== undefined && typeof value.device !== "string")
     add({ path: "device", expected: "the name of a device", got: show(value.device) })
+  const perArm = (path: string, given: unknown, expected: string, fits: (n: number) => boolean) => {
+    const right = (n: unknown) => typeof n === "number" && fits(n)
+    if (given === undefined || right(given)) return
+    if (!isFields(given)) return add({ path, expected: `${expected}, or a record from arm to it`, got: show(given) })
+    for (const [arm, n] of Object.entries(given)) {
+      if (!armNames.includes(arm)) add(unknownName(path, "one of the arms", arm, armNames))
+      else if (!right(n)) add({ path: `${path}.${arm}`, expected, got: show(n) })
+    }
+  }
+  perArm("priority", value.priority, "a finite number", Number.isFinite)
+  if (value.resources !== undefined && !isFields(value.resources))
+    add({ path: "resources", expected: "a record such as { device: 0.5 }", got: show(value.resources) })
+  else if (isFields(value.resources)) {
+    for (const name of Object.keys(value.resources))
+      if (name !== "device") add(unknownName(`resources.${name}`, "one of the resources", name, ["device"]))
+    const { device } = value.resources
+    perArm("resources.device", device, "a share above 0, at most 1024", (n) => n > 0 && n <= 1024)
+  }
 
   const profileNames = isFields(profiles) ? Object.keys(profiles) : []
   if (profiles !== undefined && !isFields(profiles))

@@ -62,6 +62,22 @@ export interface Policy {
   readonly onFailure?: "continue" | "stop"
   /** The device, when the command names none. */
   readonly device?: string
+  readonly resources?: Resources
+  /**
+   * Whose trials go first where there are more than can run; the higher number, 0 by default. One number is that of the
+   * experiment among those that run on the same database at the same time: while trials of a higher one wait, the others
+   * begin none. A record orders the arms of the experiment.
+   */
+  readonly priority?: number | Readonly<Record<string, number>>
+}
+
+/** What a trial takes of the machine it runs on. */
+export interface Resources {
+  /**
+   * Share of the device, for all arms or by arm (default 1): with 0.5 two trials run on one GPU at the same time. On a
+   * CPU device the unit is a core: with 2 half as many trials run as there are cores.
+   */
+  readonly device?: number | Readonly<Record<string, number>>
 }
 
 /** A declaration of what is compared. Make one with {@link Experiment.make}; {@link plan} turns it into trials. */

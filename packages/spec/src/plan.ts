@@ -109,6 +109,10 @@ export interface Plan {
     readonly timeout: number | undefined
     readonly onFailure: "continue" | "stop"
     readonly device: string | undefined
+    /** By arm: the share of the device that a trial takes. */
+    readonly deviceShare: Readonly<Record<string, number>>
+    /** Of the experiment among others, and of its arms among themselves; the higher goes first. */
+    readonly priority: { readonly experiment: number; readonly arms: Readonly<Record<string, number>> }
   }
 }
 
@@ -437,6 +441,8 @@ export function analyse(
   const compare = typeof experiment.compare === "string" ? [experiment.compare] : experiment.compare
   const baseline =
     experiment.baseline !== undefined && arms.includes(experiment.baseline) ? experiment.baseline : arms[0]!
+  const byArm = (given: number | Readonly<Record<string, number>> | undefined, otherwise: number) =>
+    Object.fromEntries(drafts.map(({ arm }) => [arm, typeof given === "number" ? given : (given?.[arm] ?? otherwise)]))
   const rounds =
     tuned.length === 0 || (search === undefined && rule === undefined)
       ? undefined
@@ -492,6 +498,11 @@ export function analyse(
         timeout: parseTimeout(profile?.timeout ?? experiment.timeout),
         onFailure: experiment.onFailure ?? "continue",
         device: experiment.device,
+        deviceShare: byArm(experiment.resources?.device, 1),
+        priority: {
+          experiment: typeof experiment.priority === "number" ? experiment.priority : 0,
+          arms: byArm(typeof experiment.priority === "number" ? 0 : experiment.priority, 0),
+        },
       },
       compared: (selection = {}) => {
         const lacking = tuned.filter((draft) => !Object.hasOwn(selection, draft.label))

@@ -2,7 +2,7 @@ export { asha, medianRule, type Search, type StoppingRule, type Tpe, tpe } from 
 export * from "./check.ts"
 export { formatIssue, NotJson, SpecError, type SpecIssue, UndeclaredMetric } from "./errors.ts"
 export type { Point } from "./expand.ts"
-export type { ArmSpaces, Policy, ProfileInput, TuneInput } from "./experiment.ts"
+export type { ArmSpaces, Policy, ProfileInput, Resources, TuneInput } from "./experiment.ts"
 export { Experiment } from "./experiment.ts"
 export { type ConfigField, describeConfig } from "./fields.ts"
 export * from "./identity.ts"

@@ -1,6 +1,7 @@
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { describe, expect, test } from "vitest"
+import { analyse } from "../src/plan.ts"
 import {
   byArm,
   chooseWinners,
@@ -225,8 +226,30 @@ describe("profiles and overrides", () => {
   })
 
   test("policy has defaults and reads time limits", () => {
-    expect(plan(tuned).policy).toEqual({ retry: 1, timeout: undefined, onFailure: "continue", device: undefined })
+    expect(plan(tuned).policy).toMatchObject({ retry: 1, timeout: undefined, onFailure: "continue", device: undefined })
     expect(plan({ ...tuned, timeout: "1.5h", retry: 0 }).policy).toMatchObject({ retry: 0, timeout: 5400 })
+  })
+
+  test("shares of the device and priorities are given for all or by arm", () => {
+    const some = { arms: ["lora", "snella"] }
+    expect(plan(tuned, some).policy).toMatchObject({
+      deviceShare: { lora: 1, snella: 1 },
+      priority: { experiment: 0, arms: { lora: 0, snella: 0 } },
+    })
+    const all = plan({ ...tuned, resources: { device: 0.5 }, priority: 3 }, some).policy
+    expect(all).toMatchObject({
+      deviceShare: { lora: 0.5, snella: 0.5 },
+      priority: { experiment: 3, arms: { lora: 0, snella: 0 } },
+    })
+    const single = plan({ ...tuned, resources: { device: { lora: 0.25 } }, priority: { snella: 2 } }, some).policy
+    expect(single).toMatchObject({
+      deviceShare: { lora: 0.25, snella: 1 },
+      priority: { experiment: 0, arms: { lora: 0, snella: 2 } },
+    })
+    const wrong = analyse({ ...tuned, resources: { device: { lroa: 1, lora: 0 } }, priority: Number.NaN }).issues
+    expect(wrong.map((issue) => issue.path)).toEqual(
+      expect.arrayContaining(["resources.device", "resources.device.lora", "priority"]),
+    )
   })
 })
 

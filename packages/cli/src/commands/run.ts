@@ -10,6 +10,7 @@ export interface RunCommandOptions extends PlanOptions {
   readonly force?: boolean
   readonly stale?: "use" | "rerun"
   readonly dryRun?: boolean
+  readonly priority?: number
   readonly maxFailures?: number
   readonly plain?: boolean
 }
@@ -17,6 +18,12 @@ export interface RunCommandOptions extends PlanOptions {
 const positive = (text: string): number => {
   const n = Number(text)
   if (!Number.isInteger(n) || n < 1) throw new InvalidArgumentError("Give a whole number of at least 1.")
+  return n
+}
+
+const finite = (text: string): number => {
+  const n = Number(text)
+  if (text.trim() === "" || !Number.isFinite(n)) throw new InvalidArgumentError("Give a number, for example 10.")
   return n
 }
 
@@ -37,6 +44,7 @@ export function register(program: Command): void {
         "rerun",
       ]),
     )
+    .option("--priority <n>", "among experiments on the same database: the higher begins its trials first", finite)
     .option("--max-failures <n>", "stop after so many failed trials", positive)
     .option("--dry-run", "print the plan and stop")
     .option("--plain", "plain lines instead of a live display")
