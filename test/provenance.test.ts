@@ -77,5 +77,12 @@ describe("exp resume", () => {
 it("exp gc says what it would free and changes nothing until told to", async () => {
   const { code, stdout } = await exp(["gc", "--older-than", "0", "--db", db])
   expect(code).toBe(0)
-  expect(stdout).toMatch(/would be freed|Nothing to free/)
+  expect(stdout).toMatch(/would be freed[\s\S]*journals of commands that have ended/)
+  const again = await exp(["gc", "--older-than", "0", "--db", db, "--json"])
+  const would = JSON.parse(again.stdout)
+  expect(would.freed).toBe(false)
+  expect(would.executions.count).toBeGreaterThan(0)
+  const freed = await exp(["gc", "--older-than", "0", "--db", db, "--json", "--yes"])
+  expect(JSON.parse(freed.stdout)).toEqual({ ...would, freed: true })
+  expect((await exp(["gc", "--older-than", "0", "--db", db])).stdout).toContain("Nothing to free")
 })

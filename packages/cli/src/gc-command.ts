@@ -1,3 +1,4 @@
+import { findJournalGarbage, freeJournalGarbage } from "@exp/engine/journal-garbage"
 import { openStore } from "@exp/store"
 import { findGarbage, freeGarbage } from "@exp/store/garbage"
 import { json } from "./json.ts"
@@ -11,6 +12,7 @@ const what = {
   stages: "results of stages that no run has used",
   artifacts: "artifacts that nothing refers to",
   files: "files left by a crash",
+  executions: "journals of commands that have ended",
 } as const
 
 /** Lists what could be freed, or frees it with `yes`. Never anything that a run refers to. */
@@ -21,7 +23,9 @@ export async function gcCommand(
   const free = options.yes === true
   using store = openStore(output.db, { mode: free ? "write" : "read" })
   const grace = options.olderThan * 3_600_000
-  const garbage = free ? freeGarbage(store, grace) : findGarbage(store, grace)
+  const garbage = free
+    ? { ...freeGarbage(store, grace), executions: freeJournalGarbage(store.path, grace) }
+    : { ...findGarbage(store, grace), executions: findJournalGarbage(store.path, grace) }
   if (output.json) {
     process.stdout.write(`${json({ freed: free, ...garbage })}\n`)
     return
