@@ -3,6 +3,7 @@
  * imports what it needs only when it is carried out, so that `exp --help` stays fast.
  */
 import { Command, CommanderError } from "commander"
+import { register as bundle } from "./commands/bundle.ts"
 import { register as cancel } from "./commands/cancel.ts"
 import { register as check } from "./commands/check.ts"
 import { register as compare } from "./commands/compare.ts"
@@ -70,6 +71,7 @@ for (const register of [
   exportRuns,
   data,
   devices,
+  bundle,
   gc,
   doctor,
 ])

@@ -65,6 +65,8 @@ export interface StepCost {
   readonly bytes: number
   /** Largest sum of intermediate results and new state that is alive at once, in the order of the trace. */
   readonly peakBytes: number
+  /** The same where new state overwrites the old, as libraries with mutable parameters do: its bytes do not count. */
+  readonly peakInPlaceBytes: number
   /**
    * Bytes of intermediate results alive when a metric has just been computed, in the order of the trace. At the loss of
    * a training step: what the forward pass keeps for the backward pass.

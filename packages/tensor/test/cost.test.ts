@@ -77,6 +77,19 @@ describe("the cost of a step", () => {
     expect(cost.peakBytes).toBeGreaterThanOrEqual(cost.aliveAt["loss"]!)
   })
 
+  it("tells what new state would take from what it overwrites", () => {
+    const step: Step = (state, batch) => ({
+      state: { w: tf.sub(state["w"]!, tf.square(tf.exp(batch["x"]!))) },
+      metrics: {},
+    })
+    const cost = traceCost(step, { state: { w: float(1000) }, batch: { x: float(1000) } })
+    expect(cost.peakBytes).toBe(8000)
+    expect(cost.peakInPlaceBytes).toBe(8000) // exp and its square; the new w needs no third vector
+    const copy: Step = (state, batch) => ({ state: { w: tf.sub(state["w"]!, batch["x"]!) }, metrics: {} })
+    const plain = traceCost(copy, { state: { w: float(1000) }, batch: { x: float(1000) } })
+    expect([plain.peakBytes, plain.peakInPlaceBytes]).toEqual([4000, 0])
+  })
+
   it("does not count what no output needs", () => {
     const step: Step = (state, batch) => {
       tf.matMul(batch["x"]!, batch["x"]!)

@@ -92,6 +92,10 @@ export function enlarged(batch: HostTensors, size: number, channels: number): Ho
   return { ...batch, images: { data, shape: [count, size, size, channels], dtype: "float32" } }
 }
 
+/** The pre-training that a trial builds on. */
+const pretraining = ({ source, depth, pretrainSteps }: typeof LayeredTransferConfig.Type) =>
+  ({ source, model: "tinyvit", depth, steps: pretrainSteps }) as const
+
 /** IST and its baselines on the vision test bed. */
 export const LayeredTransfer = Task.make("layered-transfer", {
   version: 1,
@@ -104,6 +108,13 @@ export const LayeredTransfer = Task.make("layered-transfer", {
     "test/accuracy": Metric.max({ unit: "ratio", description: "on the test images; not taken while tuning" }),
     "test/loss": Metric.min({ description: "cross-entropy on the test images" }),
   },
+  needs: (config) => ({
+    datasets: ["mnist"],
+    stages:
+      config.model === "vit-b16"
+        ? []
+        : [{ stage: Pretraining, config: pretraining(config), datasets: [config.source] }],
+  }),
   run: async (config, trial) => {
     const { modules, layers } = config
     const { seed } = trial
@@ -116,14 +127,7 @@ export const LayeredTransfer = Task.make("layered-transfer", {
     const vitConfig = large ? namedVit("base", task.classes) : testBedModel(task.classes, config.depth)
     const all = large
       ? initVit(vitConfig, key(0, "vit-b16"))
-      : decodeSafetensors(
-          await trial.stage(Pretraining, {
-            source: config.source,
-            model: "tinyvit",
-            depth: config.depth,
-            steps: config.pretrainSteps,
-          }),
-        ).tensors
+      : decodeSafetensors(await trial.stage(Pretraining, pretraining(config))).tensors
     const backbone = pick(all, (name) => !name.startsWith("head.") && !(name === "cls" && config.trainClassToken))
     const model = layeredVit(vitConfig)
     const batchOf = (split: ImageSplit, indices: ArrayLike<number>, size: number): HostTensors =>

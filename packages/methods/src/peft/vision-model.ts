@@ -46,6 +46,13 @@ export function initAdapters(config: VitConfig, width: number, seed: number): Ho
   return out
 }
 
+/** Whether a tuner trains a weight of the backbone. */
+export function trainsWeight(tuner: Tuner, name: string): boolean {
+  if (tuner._tag === "FullFineTune") return true
+  if (tuner._tag === "LinearProbe") return false
+  return name === "cls" || (tuner._tag === "BitFit" && name.endsWith(".bias"))
+}
+
 /**
  * Which tensors a tuner trains: the head always; CLS with all but the linear probe (full fine-tuning has it anyway).
  * The tensors of a gradient mask are not among them: they are known only after its first stage.
@@ -60,11 +67,7 @@ export function tunedTensors(
   head: HostTensors,
   seed: number,
 ): TunedTensors {
-  const trains = (name: string): boolean => {
-    if (tuner._tag === "FullFineTune") return true
-    if (tuner._tag === "LinearProbe") return false
-    return name === "cls" || (tuner._tag === "BitFit" && name.endsWith(".bias"))
-  }
+  const trains = (name: string) => trainsWeight(tuner, name)
   const added = hasFactors(tuner)
     ? initFactors(tuner, tunedMaps(config), key(seed, "factors"))
     : tuner._tag === "Adapter"

@@ -68,13 +68,16 @@ export function nodeFlops(node: Node): number {
  * The bytes alive while the nodes run in order: results from their making to their last use, outputs to the end. Views
  * share the memory of what they view. Operands are not overwritten in place.
  *
+ * @param overwriting values that cost nothing: they are taken to replace what they were computed from
  * @returns the largest number, and the number after each node, when what it used last is gone
  */
 export function liveBytes(
   nodes: readonly Node[],
   outputs: readonly Value[],
+  overwriting: ReadonlySet<Value> = new Set(),
 ): { readonly peak: number; readonly after: Float64Array } {
   const held = (v: Value) => v.node.op !== "Input" && v.node.op !== "Constant"
+  const room = (v: Value) => (overwriting.has(v) ? 0 : bytesOf(v))
   const lastUse = new Map<Value, number>()
   nodes.forEach((node, i) => {
     for (const input of node.inputs) if (input) lastUse.set(storage(input), i)
@@ -88,12 +91,12 @@ export function liveBytes(
     if (held(node.outputs[0]!)) {
       if (!views.has(node.op))
         for (const out of node.outputs) {
-          live += bytesOf(out)
+          live += room(out)
           const end = lastUse.get(out) ?? i
           if (end < nodes.length) dying[end]!.push(out)
         }
       peak = Math.max(peak, live)
-      for (const value of dying[i]!) if (held(value)) live -= bytesOf(value)
+      for (const value of dying[i]!) if (held(value)) live -= room(value)
     }
     after[i] = live
   })
@@ -122,13 +125,15 @@ export function costOf(step: TracedStep): StepCost {
   }
   const total = (field: keyof OperatorCost) => Object.values(operators).reduce((n, o) => n + o[field], 0)
   const sum = (values: readonly ValueType[]) => values.reduce((n, v) => n + bytesOf(v), 0)
-  const live = liveBytes(nodes, [...Object.values(step.next), ...Object.values(step.metrics)])
+  const outputs = [...Object.values(step.next), ...Object.values(step.metrics)]
+  const live = liveBytes(nodes, outputs)
   const place = new Map(nodes.map((node, i) => [node, i]))
   return {
     nodes: total("count"),
     flops: total("flops"),
     bytes: total("bytes"),
     peakBytes: live.peak,
+    peakInPlaceBytes: liveBytes(nodes, outputs, new Set(Object.values(step.next).map(storage))).peak,
     aliveAt: Object.fromEntries(
       Object.entries(step.metrics).map(([name, value]) => [name, live.after[place.get(storage(value).node)!] ?? 0]),
     ),
