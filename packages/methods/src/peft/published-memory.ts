@@ -23,7 +23,8 @@ function addedShapes(tuner: Tuner, config: VitConfig): { params: Record<string, 
       params[factorName(name, "b")] = kernel === "linear" ? [outputs, rank] : [2, outputs, rank / 2]
       if (kernel === "mixture") for (const role of ["alpha", "gamma", "beta"]) params[factorName(name, role)] = [1]
     } else if (tuner._tag === "GradientMask") {
-      if (tuner.storage !== "dense") throw new RangeError("which entries a compressed mask keeps is known only after its first stage")
+      if (tuner.storage !== "dense")
+        throw new RangeError("which entries a compressed mask keeps is known only after its first stage")
       params[factorName(name, "dense")] = [inputs, outputs]
       masks[`mask.${name}`] = [inputs, outputs]
     }
