@@ -1,4 +1,5 @@
 import { execFileSync } from "node:child_process"
+import { readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { beforeAll, describe, expect, it } from "vitest"
 import { emptyFolder, exp, fixture, root } from "./exp.ts"
@@ -48,6 +49,45 @@ describe("exp diff", () => {
     expect(stdout).toMatch(/seed\s+0\s+1/)
     expect(stdout).toContain("code: the same")
     expect(stdout).toMatch(/part first at step \d+ in /)
+  })
+
+  it("names changed code and environment, keeps secrets out, and finds the step at which they show", async () => {
+    const folder = emptyFolder()
+    symlinkSync(join(root, "node_modules"), join(folder, "node_modules"))
+    const file = join(folder, "drift.ts")
+    const declare = (from: number) =>
+      writeFileSync(
+        file,
+        `import { Experiment, Metric, Task } from "@exp/spec"
+import * as Schema from "effect/Schema"
+const Drift = Task.make("drift", {
+  version: 1,
+  config: Schema.Struct({ rate: Schema.Finite }),
+  metrics: { x: Metric.max() },
+  run: async ({ rate }, trial) => {
+    for (let step = 0; step < 10; step++) trial.log(step, { x: step * rate + (step >= ${from} ? 1e-12 : 0) })
+  },
+})
+export default Experiment.make("drift", { task: Drift, base: {}, arms: { a: { rate: 1 } }, seeds: 1, compare: "x" })
+`,
+      )
+    const own = join(folder, "runs.db")
+    declare(100)
+    const env = { OMP_NUM_THREADS: "1", EXP_TEST_TOKEN: "hush-hush-hush" }
+    expect((await exp(["run", file, "--db", own], { env })).code).toBe(0)
+    declare(6)
+    const other = { ...env, OMP_NUM_THREADS: "2" }
+    expect((await exp(["run", file, "--db", own, "--force"], { env: other })).code).toBe(0)
+    const { stdout } = await exp(["diff", "1", "2", "--json", "--db", own])
+    const names = (section: readonly { name: string }[]) => section.map(({ name }) => name)
+    const diff = JSON.parse(stdout)
+    expect(diff).toMatchObject({ spec: [], data: [], hardware: [], firstDifference: { metric: "x", step: 6 } })
+    expect(names(diff.code)).toEqual(["hash"])
+    expect(names(diff.environment)).toEqual(["env.OMP_NUM_THREADS"])
+    for (const name of readdirSync(folder).filter((name) => name.startsWith("runs.db"))) {
+      const path = join(folder, name)
+      if (statSync(path).isFile()) expect(readFileSync(path).includes("hush-hush"), name).toBe(false)
+    }
   })
 
   it("says what is no run", async () => {
