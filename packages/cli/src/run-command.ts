@@ -89,17 +89,15 @@ export async function runCommand(
   }
 }
 
-const deviceNames = ["auto", "cpu", "webgpu", "cuda", "wasm", "js"] as const
-
 /**
  * Opens and closes a device, so that one that is not there is reported before anything is planned or recorded.
  *
  * @throws UsageError for an unknown name; DeviceUnavailable with the reason
  */
 async function checkDevice(name: string): Promise<void> {
+  const { deviceNames, openDevice } = await import("@exp/tensor")
   const known = deviceNames.find((device) => device === name)
   if (known === undefined) throw new UsageError(`--device takes ${deviceNames.join(", ")}, not ${name}.`)
-  const { openDevice } = await import("@exp/tensor")
   const device = await openDevice(known)
   device.dispose()
 }

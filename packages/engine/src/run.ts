@@ -20,7 +20,7 @@ import { Turns } from "./turns.ts"
 import * as Workflows from "./workflows.ts"
 
 /** Devices that a machine has one of, so that one trial at a time may use it. */
-const exclusiveDevices = new Set(["webgpu", "cuda", "gpu"])
+const exclusiveDevices = new Set(["webgpu", "webgpu-eager", "cuda"])
 
 /** How much of a device there is, in shares of it: one GPU, or the cores of the machine. */
 const roomOf = (device: string): number => (exclusiveDevices.has(device) ? 1 : availableParallelism())

@@ -62,9 +62,9 @@ function openCompiledCuda(eager: () => Promise<Device>): Device {
   if (!existsSync(library))
     throw new DeviceUnavailable(
       "cuda",
-      `the CUDA provider of ONNX Runtime is not installed: put libonnxruntime_providers_cuda.so and _shared.so of version ` +
-        `${version} into ${dirname(library)} (ONNXRUNTIME_NODE_INSTALL=cuda12 npm rebuild onnxruntime-node fetches them, ` +
-        "179 MB from outside the registry), with CUDA and cuDNN 9",
+      `ONNX Runtime's CUDA provider is not installed: put libonnxruntime_providers_cuda.so and _shared.so of version ${version} ` +
+        `beside libonnxruntime.so.1 in node_modules/onnxruntime-node (its own install script, with ` +
+        "ONNXRUNTIME_NODE_INSTALL=cuda12, fetches 179 MB from outside the registry), with CUDA and cuDNN 9",
     )
   const type = { shape: [1], dtype: "float32" as const }
   const model = encodeModel({

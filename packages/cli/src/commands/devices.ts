@@ -6,8 +6,11 @@ export function register(program: Command): void {
   program
     .command("devices")
     .description("list the devices, their measured speed, and why a device is missing")
-    .action(async (_options, command: Command) => {
-      const { listDevices } = await import("../devices-command.ts")
-      await listDevices({ json: wantsJson(command) })
+    .option("--no-measure", "skip the measurements, which take a few seconds")
+    .option("--install <device>", "install the optional package of a device: cuda")
+    .action(async (options: { measure: boolean; install?: string }, command: Command) => {
+      const { installDevice, listDevices } = await import("../devices-command.ts")
+      if (options.install === undefined) await listDevices({ json: wantsJson(command), measure: options.measure })
+      else process.exitCode = installDevice(options.install)
     })
 }

@@ -36,7 +36,7 @@ export function register(program: Command): void {
       .argument("<experiment>", "experiment file, for example snella.vit.ts"),
   )
     .option("--workers <n>", "trials at the same time (default: one per core, or one per GPU)", positive)
-    .option("--device <name>", "auto, cpu, webgpu, cuda, wasm or js")
+    .option("--device <name>", "auto, cpu, webgpu, webgpu-eager, cuda, wasm or js")
     .option("--force", "run finished trials again")
     .addOption(
       new Option("--stale <what>", "finished results of other code: use them, marked, or rerun them").choices([

@@ -87,7 +87,10 @@ export class CompiledProgram implements Program {
       const now = { seed: at.seed, step: at.step + from }
       // A tail of another length runs step by step, rather than compile one more graph for it.
       const known = compiled.many.has(to - from)
-      const whole = to - from > 1 && (known || compiled.many.size < 3) && Object.keys(compiled.step.next).length > 0
+      const fed = [...compiled.one.model.inputs].some((name) => !name.startsWith("state/"))
+      // A Scan goes over inputs and carries state: it needs some of both.
+      const whole =
+        to - from > 1 && fed && (known || compiled.many.size < 3) && Object.keys(compiled.step.next).length > 0
       if (whole) metrics.push(...this.#runScan(compiled, batches.slice(from, to), now))
       else for (let i = from; i < to; i++) metrics.push(this.runSync(batches[i]!, { seed: at.seed, step: at.step + i }))
       from = to
