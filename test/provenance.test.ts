@@ -10,32 +10,28 @@ const rows = async <Row>(query: string): Promise<Row[]> =>
 
 beforeAll(async () => {
   expect((await exp(["run", fixture("tuned"), "--db", db])).code).toBe(0)
-}, 60_000)
+})
 
 describe("exp show --repro", () => {
-  it.each(["tune", "compare"])(
-    "prints a command that repeats a run of the phase %s, bit for bit",
-    async (phase) => {
-      const [first] = await rows<{ id: number; trial: string }>(
-        `SELECT r.id, r.trial_id AS trial FROM runs r JOIN experiment_trials x ON x.trial_id = r.trial_id
+  it.each(["tune", "compare"])("prints a command that repeats a run of the phase %s, bit for bit", async (phase) => {
+    const [first] = await rows<{ id: number; trial: string }>(
+      `SELECT r.id, r.trial_id AS trial FROM runs r JOIN experiment_trials x ON x.trial_id = r.trial_id
        WHERE x.phase = '${phase}' AND x.arm = 'b' ORDER BY r.id DESC LIMIT 1`,
-      )
-      const { code, stdout, stderr } = await exp(["show", String(first!.id), "--repro", "--db", db])
-      expect([code, stderr]).toEqual([0, ""])
-      expect(stdout).toContain("--force")
-      const exe = `'${process.execPath}' '${join(root, "packages/cli/bin/exp.js")}'`
-      execFileSync("sh", ["-c", stdout.replace(/^exp /, `${exe} `)], { cwd: root, stdio: "pipe" })
-      const runs = await rows<{ id: number; status: string }>(
-        `SELECT id, status FROM runs WHERE trial_id = '${first!.trial}' AND id >= ${first!.id} ORDER BY id`,
-      )
-      expect(runs.map((run) => run.status)).toEqual(["completed", "completed"])
-      const diff = JSON.parse(
-        (await exp(["diff", String(runs[0]!.id), String(runs[1]!.id), "--json", "--db", db])).stdout,
-      ) as Record<string, unknown>
-      expect(diff).toMatchObject({ spec: [], code: [], data: [], environment: [], hardware: [], firstDifference: null })
-    },
-    60_000,
-  )
+    )
+    const { code, stdout, stderr } = await exp(["show", String(first!.id), "--repro", "--db", db])
+    expect([code, stderr]).toEqual([0, ""])
+    expect(stdout).toContain("--force")
+    const exe = `'${process.execPath}' '${join(root, "packages/cli/bin/exp.js")}'`
+    execFileSync("sh", ["-c", stdout.replace(/^exp /, `${exe} `)], { cwd: root, stdio: "pipe" })
+    const runs = await rows<{ id: number; status: string }>(
+      `SELECT id, status FROM runs WHERE trial_id = '${first!.trial}' AND id >= ${first!.id} ORDER BY id`,
+    )
+    expect(runs.map((run) => run.status)).toEqual(["completed", "completed"])
+    const diff = JSON.parse(
+      (await exp(["diff", String(runs[0]!.id), String(runs[1]!.id), "--json", "--db", db])).stdout,
+    ) as Record<string, unknown>
+    expect(diff).toMatchObject({ spec: [], code: [], data: [], environment: [], hardware: [], firstDifference: null })
+  })
 })
 
 describe("exp diff", () => {

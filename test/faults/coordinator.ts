@@ -4,12 +4,15 @@ import type { RunOptions } from "@exp/engine"
 
 // As bin/exp.js does; everything after it has to be imported afterwards to profit.
 enableCompileCache()
+await import("@exp/engine/quick-resolution")
+const options = JSON.parse(process.argv[2] ?? "{}") as RunOptions
+const prepared = (await import("@exp/engine/prepare")).prepareRun(options)
 const { interruptSignals, runExperiment } = await import("@exp/engine")
 
-const options = JSON.parse(process.argv[2] ?? "{}") as RunOptions
 const signals = interruptSignals()
 const report = await runExperiment({
   ...options,
+  prepared,
   signal: signals.signal,
   killSignal: signals.killSignal,
   onEvent: (event) => {
