@@ -69,7 +69,11 @@ describe("two coordinators on one database", () => {
   it("share the work, and do no trial twice", async () => {
     const a = start({ file: walk, set: { sleepMs: "20" } })
     await a.seen("trial-started")
+    // Until the second one is there, so that it finds something to do however long it takes to come.
+    a.child.kill("SIGSTOP")
     const b = start({ file: walk, set: { sleepMs: "20" } })
+    await b.seen("trial-started")
+    a.child.kill("SIGCONT")
     expect(await a.exited).toBe(0)
     expect(await b.exited).toBe(0)
     const finished = (lines: readonly Line[]) =>
