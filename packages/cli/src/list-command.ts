@@ -125,6 +125,9 @@ function listExperiments(store: Store, output: { json: boolean }): void {
   )
 }
 
+/** Counting further would take longer than the page itself. */
+const mostCounted = 1000
+
 function listRuns(store: Store, filter: RunFilter, output: { json: boolean }): void {
   const row = filter.experiment === undefined ? undefined : store.experiments.get(filter.experiment)
   const compare =
@@ -176,9 +179,11 @@ function listRuns(store: Store, filter: RunFilter, output: { json: boolean }): v
       terminalWidth(),
     )}\n`,
   )
-  const all = store.queries.count(filter)
+  if (runs.length < (filter.limit ?? 0)) return
+  const all = store.queries.count(filter, Date.now(), mostCounted + 1)
   if (all > runs.length) {
-    process.stdout.write(style("dim", `${runs.length} of ${all} runs; --limit shows more\n`, process.stdout))
+    const many = all > mostCounted ? `more than ${mostCounted.toLocaleString("en-US")}` : String(all)
+    process.stdout.write(style("dim", `${runs.length} of ${many} runs; --limit shows more\n`, process.stdout))
   }
 }
 

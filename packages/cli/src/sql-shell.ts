@@ -1,48 +1,21 @@
-import { openStore, type SqlResult, type SqlValue } from "@exp/store"
-import { json } from "./json.ts"
+import { readFileSync } from "node:fs"
+import { openStore, type Store } from "@exp/store"
 import { UsageError } from "./report-error.ts"
-import { textTable } from "./table.ts"
+import { formats, printResult, sqlError } from "./sql/print.ts"
+import { splitStatements } from "./sql/statements.ts"
 import { terminalWidth } from "./terminal.ts"
 
 /** What `exp sql` was asked. */
 export interface SqlRequest {
   readonly db: string
+  /** Statements; `-` reads them from standard input. */
   readonly query: string | undefined
   readonly format: string
   readonly write: boolean
 }
 
-const formats = ["table", "json", "csv", "markdown"]
-
-const cell = (value: SqlValue): string =>
-  value === null ? "" : value instanceof Uint8Array ? `x'${Buffer.from(value).toString("hex")}'` : String(value)
-
-const csvCell = (value: SqlValue): string => {
-  const text = cell(value)
-  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text
-}
-
-/** A result in one of the formats `table`, `json`, `csv`, `markdown`, without a final newline. */
-export function formatResult(result: SqlResult, format: string, width: number): string {
-  const { columns, rows } = result
-  if (format === "json") {
-    return json(rows.map((row) => Object.fromEntries(columns.map((column, i) => [column, row[i]]))))
-  }
-  if (format === "csv") return [columns.join(","), ...rows.map((row) => row.map(csvCell).join(","))].join("\n")
-  if (format === "markdown") {
-    const line = (cells: readonly string[]) => `| ${cells.map((text) => text.replaceAll("|", "\\|")).join(" | ")} |`
-    return [line(columns), line(columns.map(() => "---")), ...rows.map((row) => line(row.map(cell)))].join("\n")
-  }
-  const numeric = columns.map((_, i) => rows.length > 0 && rows.every((row) => typeof row[i] !== "string"))
-  return textTable(
-    columns.map((title, i) => ({ title, align: numeric[i] ? "right" : "left" })),
-    rows.map((row) => row.map(cell)),
-    width,
-  )
-}
-
 /**
- * Runs one statement, or lists tables and views when there is none.
+ * Runs statements; without any it is a conversation in a terminal, and lists tables and views elsewhere.
  *
  * @throws UsageError for an unknown format, for a statement that writes without --write, and for SQL mistakes
  */
@@ -51,22 +24,32 @@ export async function runSql(request: SqlRequest): Promise<void> {
     throw new UsageError(`--format takes ${formats.join(", ")}, not ${request.format}.`)
   }
   using store = openStore(request.db, { mode: request.write ? "write" : "read" })
-  const query =
-    request.query ??
-    "SELECT type, name FROM sqlite_schema WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite_%' ORDER BY type DESC, name"
-  let result: SqlResult
+  if (request.query === undefined && process.stdin.isTTY === true && process.stdout.isTTY === true) {
+    const { interactive } = await import("./sql/interactive.ts")
+    // Awaited: the store must stay open for as long as the conversation goes on.
+    return await interactive(store, { mode: request.format, write: request.write })
+  }
+  const text =
+    request.query === "-"
+      ? readFileSync(0, "utf8")
+      : (request.query ??
+        "SELECT type, name FROM sqlite_schema WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite_%' ORDER BY type DESC, name")
+  const { complete, rest } = splitStatements(text)
+  const statements = rest.trim() === "" ? complete : [...complete, rest.trim()]
+  if (statements.length === 0) throw new UsageError("There is no statement to run.")
+  for (const statement of statements) runOne(store, statement, request.format)
+}
+
+function runOne(store: Store, statement: string, format: string): void {
+  let result: ReturnType<Store["sql"]>
   try {
-    result = store.sql(query)
+    result = store.sql(statement)
   } catch (error) {
-    const message = error instanceof Error ? error.message : String(error)
-    if (/readonly|read-only/i.test(message)) {
-      throw new UsageError("That statement would change the database. Add --write if it should.")
-    }
-    throw new UsageError(`${message}\n  in: ${query}\nList the tables and views with: exp sql`)
+    const known = sqlError(error, statement)
+    throw /would change/.test(known.message)
+      ? known
+      : new UsageError(`${known.message}\nList the tables and views with: exp sql`)
   }
-  if (result.columns.length === 0) {
-    process.stderr.write(`${result.changes} rows changed\n`)
-    return
-  }
-  process.stdout.write(`${formatResult(result, request.format, terminalWidth())}\n`)
+  if (result.columns.length === 0) process.stderr.write(`${result.changes} rows changed\n`)
+  else printResult(result, format, terminalWidth())
 }

@@ -246,15 +246,27 @@ export class Experiments {
     return this.#connection.sql<ExperimentRow>("SELECT * FROM experiments WHERE name = ?").get(name)
   }
 
-  /** The current trials of an experiment in the order of the plan. */
-  trials(experiment: string, profile = "default"): Membership[] {
+  /** Experiments in which compared trials are of an arm or a condition. */
+  having(name: string): string[] {
+    return this.#connection
+      .sql<{ name: string }>(
+        `SELECT name FROM experiments WHERE id IN (SELECT DISTINCT experiment_id FROM experiment_trials
+           WHERE phase = 'compare' AND current = 1 AND (condition = ? OR arm = ?)) AND deleted_at IS NULL ORDER BY id`,
+      )
+      .all(name, name)
+      .map((row) => row.name)
+  }
+
+  /** The current trials of an experiment in the order of the plan, on demand of one arm or condition only. */
+  trials(experiment: string, profile = "default", only?: string): Membership[] {
     return this.#connection
       .sql<Omit<Membership, "current"> & { current: number }>(
         `SELECT e.name AS experiment, x.profile, x.phase, x.arm, x.condition, x.trial_id, x.position, x.current
          FROM experiment_trials x JOIN experiments e ON e.id = x.experiment_id
-         WHERE e.name = ? AND x.profile = ? AND x.current = 1 ORDER BY x.phase DESC, x.position`,
+         WHERE e.name = ? AND x.profile = ? AND x.current = 1 AND (? IS NULL OR x.arm = ? OR x.condition = ?)
+         ORDER BY x.phase DESC, x.position`,
       )
-      .all(experiment, profile)
+      .all(experiment, profile, only ?? null, only ?? null, only ?? null)
       .map((row) => ({ ...row, current: row.current === 1 }))
   }
 

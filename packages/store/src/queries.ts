@@ -142,15 +142,30 @@ export class Queries {
       .map((row) => row.id)
   }
 
-  /** Runs by their numbers, the newest first. */
-  byIds(ids: readonly number[], now = Date.now()): RunListItem[] {
-    return this.#connection.snapshot(() => this.#items(ids, {}, now))
+  /** Runs by their numbers, the newest first, in the place that the filter names. */
+  byIds(ids: readonly number[], filter: RunFilter = {}, now = Date.now()): RunListItem[] {
+    return this.#connection.snapshot(() => this.#items(ids, filter, now))
   }
 
-  /** How many runs a filter finds. */
-  count(filter: RunFilter = {}, now = Date.now()): number {
+  /** The newest completed run of each trial that has one. */
+  newestCompleted(trialIds: readonly string[]): Map<string, number> {
+    return new Map(
+      this.#connection
+        .sql<{ trialId: string; id: number }>(
+          `SELECT r.trial_id, max(r.id) AS id FROM json_each(?) j JOIN runs r ON r.trial_id = j.value
+           WHERE r.status = 'completed' AND r.deleted_at IS NULL GROUP BY r.trial_id`,
+        )
+        .all(JSON.stringify(trialIds))
+        .map((row) => [row.trialId, row.id]),
+    )
+  }
+
+  /** How many runs a filter finds; counting stops at `most`, which is all that many questions need. */
+  count(filter: RunFilter = {}, now = Date.now(), most = Number.MAX_SAFE_INTEGER): number {
     const { text, parameters } = this.#where(filter, now)
-    return this.#connection.sql<{ n: number }>(`SELECT count(*) AS n FROM runs r WHERE ${text}`).get(...parameters)!.n
+    return this.#connection
+      .sql<{ n: number }>(`SELECT count(*) AS n FROM (SELECT 1 FROM runs r WHERE ${text} ORDER BY r.id DESC LIMIT ?)`)
+      .get(...parameters, most)!.n
   }
 
   #where(filter: RunFilter, now: number) {
@@ -177,8 +192,8 @@ export class Queries {
     }
     if (filter.tag !== undefined) {
       add(
-        `(EXISTS (SELECT 1 FROM tags g WHERE g.kind = 'run' AND g.target = CAST(r.id AS TEXT) AND g.tag = ?)
-          OR EXISTS (SELECT 1 FROM tags g WHERE g.kind = 'trial' AND g.target = r.trial_id AND g.tag = ?)
+        `(r.id IN (SELECT CAST(g.target AS INTEGER) FROM tags g WHERE g.kind = 'run' AND g.tag = ?)
+          OR r.trial_id IN (SELECT g.target FROM tags g WHERE g.kind = 'trial' AND g.tag = ?)
           OR r.trial_id IN (SELECT x.trial_id FROM tags g JOIN experiments e ON e.name = g.target
             JOIN experiment_trials x ON x.experiment_id = e.id WHERE g.kind = 'experiment' AND g.tag = ?))`,
         filter.tag,

@@ -1,12 +1,12 @@
 import type { Command } from "commander"
 import { databasePath, wantsJson } from "../database-path.ts"
 
-/** `exp sql`: a query on the database, read-only. */
+/** `exp sql`: queries on the database, read-only; a conversation in a terminal. */
 export function register(program: Command): void {
   program
     .command("sql")
     .description("query the database (read-only unless --write)")
-    .argument("[query]", "one SQL statement; without it the tables and views are listed")
+    .argument("[query]", "SQL statements, - to read them; without any, a prompt with history and completion")
     .option("--format <format>", "table, json, csv or markdown", "table")
     .option("--write", "allow statements that change the database")
     .action(async (query: string | undefined, options: { format: string; write?: boolean }, command: Command) => {

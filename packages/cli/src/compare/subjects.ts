@@ -43,22 +43,24 @@ export function profileOfExperiment(
   return there.includes("default") || there.length === 0 ? "default" : there[0]!
 }
 
-/** Every compared condition of an experiment, in the order of the plan. Metrics come with their last values. */
-export function conditionsOf(store: Store, experiment: string, profile: string, metrics: readonly string[]): Subject[] {
+/**
+ * Every compared condition of an experiment, in the order of the plan, or those of one arm or condition only. Metrics
+ * come with their last values.
+ */
+export function conditionsOf(
+  store: Store,
+  experiment: string,
+  profile: string,
+  metrics: readonly string[],
+  only?: string,
+): Subject[] {
   const members = store.experiments
-    .trials(experiment, profile)
+    .trials(experiment, profile, only)
     .filter((member) => member.phase === "compare" && member.current)
+  const ids = store.queries.newestCompleted(members.map((member) => member.trialId))
   const newest = new Map<string, RunListItem>()
-  for (const run of store.queries.runs({
-    experiment,
-    profile,
-    phase: "compare",
-    status: ["completed"],
-    limit: 1_000_000,
-    metrics,
-  })) {
-    if (!newest.has(run.trialId)) newest.set(run.trialId, run)
-  }
+  const place = { experiment, profile, phase: "compare", metrics } as const
+  for (const run of store.queries.byIds([...ids.values()], place)) newest.set(run.trialId, run)
   return [...new Set(members.map((member) => member.condition))].map((label) => {
     const own = members.filter((member) => member.condition === label)
     const runs = own.map((member) => newest.get(member.trialId)).filter((run) => run !== undefined)
@@ -112,18 +114,12 @@ export interface NamingOptions {
 export function readSubjects(store: Store, names: readonly string[], options: NamingOptions): Subject[] {
   const experiments = store.experiments.list().map((row) => row.name)
   if (options.experiment !== undefined) requireExperiment(store, options.experiment)
-  const cache = new Map<string, Subject[]>()
-  const conditions = (experiment: string): Subject[] => {
-    let found = cache.get(experiment)
-    if (found === undefined) {
-      const metrics = [...new Set([...comparedMetrics(store, experiment), ...options.metrics])]
-      found = conditionsOf(store, experiment, profileOfExperiment(store, experiment, options), metrics)
-      cache.set(experiment, found)
-    }
-    return found
+  const conditions = (experiment: string, only?: string): Subject[] => {
+    const metrics = [...new Set([...comparedMetrics(store, experiment), ...options.metrics])]
+    return conditionsOf(store, experiment, profileOfExperiment(store, experiment, options), metrics, only)
   }
   const matching = (experiment: string, name: string) => {
-    const all = conditions(experiment)
+    const all = conditions(experiment, name)
     const exact = all.filter((subject) => subject.label === name)
     return exact.length > 0 ? exact : all.filter((subject) => subject.arm === name)
   }
@@ -139,7 +135,7 @@ export function readSubjects(store: Store, names: readonly string[], options: Na
           .join(", ")}.`,
       )
     }
-    const where = options.experiment === undefined ? experiments : [options.experiment]
+    const where = options.experiment === undefined ? store.experiments.having(name) : [options.experiment]
     const having = where
       .map((experiment) => ({ experiment, subjects: safely(() => matching(experiment, name)) }))
       .filter(({ subjects }) => subjects.length > 0)
