@@ -308,7 +308,7 @@ export class Experiments {
          latest AS (
            SELECT m.trial_id,
              coalesce(
-               (SELECT max(id) FROM runs r WHERE r.trial_id = m.trial_id AND r.deleted_at IS NULL AND r.status = 'completed'),
+               (SELECT max(id) FROM runs r WHERE r.trial_id = m.trial_id AND r.deleted_at IS NULL AND +r.status = 'completed'),
                (SELECT max(id) FROM runs r WHERE r.trial_id = m.trial_id AND r.deleted_at IS NULL)
              ) AS run_id
            FROM members m

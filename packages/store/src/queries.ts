@@ -347,7 +347,8 @@ export class Queries {
 
   /**
    * The last value of a metric for every current compared trial with a completed run (the latest one), in the order of
-   * the plan. What paired comparisons between arms are made of: pair by seed.
+   * the plan. What paired comparisons between arms are made of: pair by seed. (The plus sign: else SQLite may walk the
+   * index of states, all completed runs for every trial.)
    */
   finalValues(experiment: string, metric: string, profile = "default"): FinalValue[] {
     return this.#connection
@@ -357,7 +358,7 @@ export class Queries {
          JOIN experiment_trials x ON x.experiment_id = e.id AND x.phase = 'compare' AND x.current = 1
          JOIN trials t ON t.id = x.trial_id
          JOIN runs r ON r.id = (SELECT max(o.id) FROM runs o
-           WHERE o.trial_id = x.trial_id AND o.status = 'completed' AND o.deleted_at IS NULL)
+           WHERE o.trial_id = x.trial_id AND +o.status = 'completed' AND o.deleted_at IS NULL)
          JOIN metric_names m ON m.name = ?
          JOIN metric_summaries s ON s.run_id = r.id AND s.metric_id = m.id
          WHERE e.name = ? AND x.profile = ? ORDER BY x.position`,
