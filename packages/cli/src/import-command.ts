@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto"
 import { closeSync, existsSync, openSync, readSync, statSync } from "node:fs"
 import { extname } from "node:path"
+import { knownGoal } from "@exp/ranking"
 import { type ImportedResult, type ImportedVote, openStore, type Store } from "@exp/store"
 import type { ImportOptions } from "./commands/import.ts"
 import {
@@ -14,7 +15,6 @@ import type { Numbered, OnProblem, RowProblem, Rows } from "./import/rows.ts"
 import { SeenCells } from "./import/seen-cells.ts"
 import { readCsv, readJsonLines, readParquet } from "./import/tables.ts"
 import { importRuns, type RunFormat, runFormat } from "./import-runs-command.ts"
-import { knownGoal } from "./known-goals.ts"
 import { UsageError } from "./report-error.ts"
 import { plainText, style } from "./terminal.ts"
 

@@ -1,10 +1,10 @@
 /** Runs that were found in the files of other programs, before they are in the database. */
 import { createHash } from "node:crypto"
 import { closeSync, openSync, readSync } from "node:fs"
+import { knownGoal } from "@exp/ranking"
 import { contentHash } from "@exp/spec"
 import type { RunState } from "@exp/store"
 import type { RunOrigin, RunRecord } from "@exp/store/interchange"
-import { knownGoal } from "../known-goals.ts"
 
 /** Takes one point of a series; `time` in ms since 1970. */
 export type OnPoint = (metric: string, step: number, value: number, time: number) => void

@@ -6,10 +6,10 @@
  * - the history of one run (`run.history().to_csv()`): `_step`, `_timestamp`, and a column for each metric.
  */
 import { basename, extname } from "node:path"
+import { knownGoal } from "@exp/ranking"
 import type { RunState } from "@exp/store"
 import { readLines } from "../import/lines.ts"
 import { splitCsv } from "../import/tables.ts"
-import { knownGoal } from "../known-goals.ts"
 import { type FoundRun, foreignRecord, hashFiles, type OnPoint, plainValue, pythonNumber } from "./found-run.ts"
 
 /** Which of the exports a header belongs to; undefined for another file. */

@@ -1,8 +1,7 @@
 /** What is to be ranked: sample results from the database, turned into comparable columns. */
-import { type Results, resultsFromRows, type Votes, votesFromRows } from "@exp/ranking"
+import { comparable, knownGoal, type Results, resultsFromRows, type Votes, votesFromRows } from "@exp/ranking"
 import { parseWhere, type Store } from "@exp/store"
 import type { RankCommandOptions } from "../commands/rank.ts"
-import { knownGoal } from "../known-goals.ts"
 import { UsageError } from "../report-error.ts"
 
 /** One column of the results: a sample of the database under one metric and one seed. */
@@ -87,29 +86,17 @@ export function readPool(store: Store, named: readonly string[], options: RankCo
     }
     goals.set(metric, goal)
   }
-  // A sample under two metrics is two samples: their values are never compared with each other.
-  const numbers = new Map<number, number>()
-  const samples: PoolSample[] = []
-  const sample = new Int32Array(matrix.value.length)
-  let kept = 0
-  for (let i = 0; i < matrix.value.length; i++) {
-    if (Number.isNaN(matrix.value[i]!)) continue
-    const key = matrix.sample[i]! * matrix.metrics.length + matrix.metric[i]!
-    let number = numbers.get(key)
-    if (number === undefined) {
-      number = samples.length
-      numbers.set(key, number)
-      const s = matrix.sample[i]!
-      samples.push({ id: matrix.sampleIds[s]!, seed: matrix.seeds[s]!, metric: matrix.metrics[matrix.metric[i]!]! })
-    }
-    matrix.competitor[kept] = matrix.competitor[i]!
-    matrix.value[kept] = matrix.value[i]!
-    sample[kept++] = number
-  }
-  const nan = matrix.value.length - kept
+  const pooled = comparable({ ...matrix, metrics: matrix.metrics.length })
+  const samples = pooled.samples.map(
+    ({ sample: s, metric }): PoolSample => ({
+      id: matrix.sampleIds[s]!,
+      seed: matrix.seeds[s]!,
+      metric: matrix.metrics[metric]!,
+    }),
+  )
   // Competitors that only ever appear in votes, or outside the selected samples, have no results here.
   const seen = new Uint8Array(matrix.competitors.length)
-  for (let i = 0; i < kept; i++) seen[matrix.competitor[i]!] = 1
+  for (const competitor of pooled.competitor) seen[competitor] = 1
   const votes = experiments.length === 0 && !filtered ? store.samples.votes() : undefined
   const names: string[] = []
   const place = new Map<string, number>()
@@ -125,9 +112,9 @@ export function readPool(store: Store, named: readonly string[], options: RankCo
   // Arms without any result are named as unranked; imported names only when they have results or votes.
   const renumber = matrix.competitors.map((name, c) => (experiments.length > 0 || seen[c] === 1 ? add(name) : -1))
   const voteNames = votes?.competitors.map(add)
-  const competitor = matrix.competitor.subarray(0, kept).map((c) => renumber[c]!)
+  const competitor = pooled.competitor.map((c) => renumber[c]!)
   const results = resultsFromRows(
-    { competitor, sample: sample.subarray(0, kept), value: matrix.value.subarray(0, kept) },
+    { competitor, sample: pooled.sample, value: pooled.value },
     { competitors: names.length, samples: samples.length },
     (s) => goals.get(samples[s]!.metric)!,
   )
@@ -141,7 +128,7 @@ export function readPool(store: Store, named: readonly string[], options: RankCo
           Int8Array.from(votes.winner, (w) => (w === 0 ? 1 : w === 1 ? -1 : 0)),
         )
   if (names.length === 0) throw new UsageError(nothingFits(store, options))
-  return { names, results, votes: read, samples, metrics: used, experiments, profile, nan }
+  return { names, results, votes: read, samples, metrics: used, experiments, profile, nan: pooled.nan }
 }
 
 function whichExperiments(store: Store, named: readonly string[], profile: string): readonly string[] {
