@@ -48,7 +48,12 @@ export async function runCommand(
   if (options.device !== undefined) await checkDevice(options.device)
   const { signal, killSignal, dispose } = interruptSignals()
   const live =
-    process.stdout.isTTY && process.stdin.isTTY && options.plain !== true && !output.json && !process.env["CI"]
+    process.stdout.isTTY &&
+    process.stdin.isTTY &&
+    options.plain !== true &&
+    !output.json &&
+    !process.env["CI"] &&
+    process.env["TERM"] !== "dumb"
   const progress = new ProgressLine(process.stderr, { plain: options.plain === true })
   let name = ""
   let screen: Promise<Screen> | undefined
@@ -118,12 +123,16 @@ async function showScreen(
   progress: ProgressLine,
 ): Promise<Screen> {
   const { startDashboard } = await import("@exp/dashboard")
-  const { cancelRun } = await import("./watch-command.ts")
+  const { cancelTarget } = await import("./watch-command.ts")
   progress.hold()
   const dashboard = startDashboard({
     db,
     experiment: { name, profile: profile ?? "default" },
-    cancel: (runId) => cancelRun(db, runId),
+    cancel: (target) => cancelTarget(db, target),
+    retry: async (runId) => {
+      const { retryRun } = await import("./retry-run.ts")
+      return retryRun(db, runId)
+    },
     status: () => stripVTControlCharacters(progress.lastHeld ?? ""),
     onInterrupt: () => process.kill(process.pid, "SIGINT"),
   })

@@ -1,8 +1,11 @@
 /** The live dashboard of runs.db in a terminal. */
+import "./production-react.ts"
 import { render } from "ink"
+import { createElement as h } from "react"
 import { App } from "./app.ts"
-import { h } from "./element.ts"
-import { SnapshotReader } from "./snapshot.ts"
+import { MachineReader } from "./machine.ts"
+import { Painter, SilentOutput } from "./screen.ts"
+import { Watcher } from "./watcher.ts"
 
 export {
   axisLabel,
@@ -15,6 +18,9 @@ export {
   smooth,
 } from "./braille-chart.ts"
 
+/** Looks per second at the database. */
+const mostLooks = 10
+
 /** How the dashboard is started. */
 export interface DashboardOptions {
   /** Path of the database; it may not exist yet. */
@@ -22,9 +28,12 @@ export interface DashboardOptions {
   readonly experiment?: { readonly name: string; readonly profile: string } | undefined
   readonly stdout?: NodeJS.WriteStream | undefined
   readonly stdin?: NodeJS.ReadStream | undefined
-  /** Looks per second at the database, at most 10. */
+  /** Looks per second at the database, at most 10, which is the default. */
   readonly rate?: number | undefined
-  readonly cancel?: ((runId: number) => Promise<void>) | undefined
+  /** Cancels a run (by its number) or an experiment. */
+  readonly cancel?: ((target: string) => Promise<void>) | undefined
+  /** Starts a new attempt at the trial of a run; resolves with what to tell the user. */
+  readonly retry?: ((runId: number) => Promise<string>) | undefined
   readonly status?: (() => string) | undefined
   /** Called for Ctrl-C, which otherwise leaves the dashboard. */
   readonly onInterrupt?: (() => void) | undefined
@@ -39,23 +48,35 @@ export interface Dashboard {
 
 /** Shows the dashboard on the alternate screen until it is closed; the terminal comes back as it was. */
 export function startDashboard(options: DashboardOptions): Dashboard {
-  const reader = new SnapshotReader(options.db)
+  const stdout = options.stdout ?? process.stdout
+  const watcher = new Watcher(options.db)
+  const output = new SilentOutput(stdout)
+  const painter = new Painter(stdout)
   const instance = render(
     h(App, {
-      reader,
+      watcher,
+      machine: new MachineReader(options.db),
+      painter,
       experiment: options.experiment,
-      interval: 1000 / Math.min(10, options.rate ?? 4),
+      interval: 1000 / Math.min(mostLooks, options.rate ?? mostLooks),
       cancel: options.cancel,
+      retry: options.retry,
       status: options.status,
       onInterrupt: options.onInterrupt,
     }),
     {
-      stdout: options.stdout ?? process.stdout,
+      stdout: output as unknown as NodeJS.WriteStream,
       stdin: options.stdin ?? process.stdin,
       exitOnCtrlC: false,
-      alternateScreen: true,
+      patchConsole: false,
+      interactive: false,
     },
   )
-  const closed = instance.waitUntilExit().then(() => reader.close())
+  const closed = instance.waitUntilExit().then(() => {
+    // Unmounting has given it back already; after an error in a view it has not.
+    painter.leave()
+    output.close()
+    watcher.close()
+  })
   return { closed, close: () => instance.unmount() }
 }

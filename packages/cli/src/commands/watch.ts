@@ -8,8 +8,9 @@ export function register(program: Command): void {
     .description("watch a database live: progress, arms, curves, logs")
     .argument("[experiment]", "experiment to start with (default: the most recent)")
     .option("--profile <name>", "profile of the experiment", "default")
-    .action(async (experiment: string | undefined, options: { profile: string }, command: Command) => {
+    .option("--plain", "sober lines instead of the dashboard (default without a terminal, and in CI)")
+    .action(async (experiment: string | undefined, options: { profile: string; plain?: boolean }, command: Command) => {
       const { watchCommand } = await import("../watch-command.ts")
-      await watchCommand(experiment, options.profile, { db: databasePath(command) })
+      await watchCommand(experiment, options, { db: databasePath(command) })
     })
 }

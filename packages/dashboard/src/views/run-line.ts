@@ -1,53 +1,90 @@
-import type { RunListItem } from "@exp/store"
-import { Box, Text } from "ink"
+import type { WatchedRun } from "@exp/store/watching"
 import { bar } from "../braille-chart.ts"
-import { h } from "../element.ts"
-import { safeText, shortDuration, shortNumber } from "../safe-text.ts"
+import { fit } from "../cells.ts"
+import { type Colour, type Line, type Span, s } from "../line.ts"
+import { shortDuration, shortNumber } from "../safe-text.ts"
 
-const colours: Readonly<Record<string, string>> = {
-  running: "cyan",
-  completed: "green",
-  failed: "red",
-  cancelled: "yellow",
-  interrupted: "yellow",
-  lost: "red",
-  queued: "gray",
+/** Sign and colour of each state; the help explains them. */
+export const stateSigns: Readonly<Record<string, readonly [sign: string, colour: Colour | undefined]>> = {
+  running: ["●", "cyan"],
+  queued: ["○", undefined],
+  completed: ["✓", "green"],
+  failed: ["✗", "red"],
+  cancelled: ["■", "yellow"],
+  interrupted: ["‖", "yellow"],
+  lost: ["?", "red"],
 }
 
 /** What state a run is in, as people say it. */
-export const statusOf = (run: RunListItem): string => (run.lost ? "lost" : run.status)
+export const statusOf = (run: WatchedRun): string => (run.lost ? "lost" : run.status)
 
-/** Seconds that a run took, or has taken so far. */
-export function secondsOf(run: RunListItem, now = Date.now()): number {
+/** Seconds that a run took, or has taken so far; NaN before its start. */
+export function secondsOf(run: WatchedRun, now: number): number {
   if (run.startedAt === null) return Number.NaN
   const end = run.finishedAt ?? (run.lost ? (run.heartbeatAt ?? run.startedAt) : now)
   return (end - run.startedAt) / 1000
 }
 
-/** One run in one line. */
-export function runLine(run: RunListItem, options: { width: number; selected: boolean; metric: string }) {
+/** Share of a run that is done, 0 to 1; NaN where it does not say. */
+export const shareOf = (run: WatchedRun): number =>
+  run.progressTotal ? Math.min(1, (run.progressDone ?? 0) / run.progressTotal) : Number.NaN
+
+/** Seconds that a running run needs still, at its own pace; NaN before anything can be said. */
+export function secondsLeftOf(run: WatchedRun, now: number): number {
+  const share = shareOf(run)
+  return run.status === "running" && !run.lost && share > 0.02
+    ? (secondsOf(run, now) * (1 - share)) / share
+    : Number.NaN
+}
+
+/** What a run is called in a list: its name, or its condition and seed. */
+export const titleOf = (run: WatchedRun): string =>
+  `${run.name ?? run.condition ?? run.trialId.slice(0, 8)} seed ${run.seed}${run.phase === "tune" ? " (tuning)" : ""}`
+
+/** The sign of a state in its colour. */
+export function sign(status: string): Span {
+  const [text, color] = stateSigns[status] ?? ["·", undefined]
+  return s(text, { color, dim: status === "queued" })
+}
+
+/** A progress bar with its share in per cent, in `cells` + 5 cells. */
+export function progressBar(share: number, cells: number, color: Colour = "cyan"): Span[] {
+  if (Number.isNaN(share)) return [s(" ".repeat(cells + 5))]
+  const full = bar(share, cells)
+  return [
+    s(full, { color }),
+    s("░".repeat(cells - full.length), { dim: true }),
+    s(`${Math.floor(share * 100)}%`.padStart(5)),
+  ]
+}
+
+/** One run in one line of `width` cells: number, state, what it is, how long, and progress or result or reason. */
+export function runLine(run: WatchedRun, width: number, now: number): Line {
   const status = statusOf(run)
-  const value = run.metrics[options.metric]
-  const total = run.progressTotal ?? 0
-  const share = total > 0 ? (run.progressDone ?? 0) / total : 0
-  const name = safeText(
-    `${run.condition ?? run.trialId.slice(0, 8)} seed ${run.seed}${run.phase === "tune" ? " (tuning)" : ""}`,
-  )
-  const width = Math.max(12, Math.min(44, options.width - 44))
-  const right =
-    status === "running" && total > 0
-      ? `${bar(share, 12).padEnd(12, "░")} ${String(Math.floor(share * 100)).padStart(3)}%`
-      : value === undefined
-        ? ""
-        : shortNumber(value).padStart(10)
-  return h(
-    Box,
-    { key: run.id },
-    h(Text, { color: options.selected ? "cyan" : undefined }, options.selected ? "❯" : " "),
-    h(Text, { dimColor: true }, `${String(run.id).padStart(6)} `),
-    h(Text, { color: colours[status] }, status.padEnd(12)),
-    h(Text, { bold: options.selected }, name.length > width ? `${name.slice(0, width - 1)}…` : name.padEnd(width)),
-    h(Text, { dimColor: true }, shortDuration(secondsOf(run)).padStart(8)),
-    h(Text, { wrap: "truncate" }, `  ${right}`),
-  )
+  const share = shareOf(run)
+  const right = width >= 56 ? 17 : 0
+  const name = Math.max(10, Math.min(40, width - 8 - 10 - right))
+  const end: Line =
+    right === 0
+      ? []
+      : status === "running" && !Number.isNaN(share)
+        ? progressBar(share, right - 5)
+        : run.error !== null && status !== "completed"
+          ? [s(fit(run.error, Math.max(right, width - 8 - 10 - name)), { color: "red", dim: true })]
+          : [
+              s(Number.isNaN(run.value) ? "" : shortNumber(run.value).padStart(right), {
+                bold: status === "completed",
+                dim: status !== "completed",
+              }),
+            ]
+  return [
+    s(String(run.id).padStart(5), { dim: true }),
+    s(" "),
+    sign(status),
+    s(" "),
+    s(fit(titleOf(run), name)),
+    s(shortDuration(secondsOf(run, now)).padStart(8), { dim: true }),
+    s("  "),
+    ...end,
+  ]
 }
