@@ -33,13 +33,14 @@ export interface ExperimentLine {
   readonly goal: "max" | "min"
   readonly unit: string | null
   readonly total: number
+  /** Completed, or ended by a stopping rule: nothing more is to come of them. */
   readonly completed: number
   readonly running: number
   /** Waiting for their turn. */
   readonly queued: number
   readonly failed: number
   /** Cancelled or interrupted. */
-  readonly stopped: number
+  readonly halted: number
   readonly lost: number
   /** When it will be through, in ms since 1970; NaN where nothing is measured or nothing runs. */
   readonly endsAt: number
@@ -370,11 +371,11 @@ function experimentLines(store: Store, live: readonly WatchedRun[], now: number)
         goal: known.get(metric)?.goal ?? "max",
         unit: known.get(metric)?.unit ?? null,
         total: own.reduce((sum, { trials }) => sum + trials, 0),
-        completed: count("completed"),
+        completed: count("completed", "stopped"),
         running: count("running"),
         queued: count("waiting", "queued"),
         failed: count("failed"),
-        stopped: count("cancelled", "interrupted"),
+        halted: count("cancelled", "interrupted"),
         lost: count("lost"),
         endsAt: endsAt(own, running, now),
       }
@@ -403,7 +404,7 @@ function filterOf(
   }
   const words = filter.toLowerCase().split(/\s+/).filter(Boolean)
   const keep = (run: WatchedRun) => {
-    const state = run.lost ? "lost" : run.status
+    const state = run.lost ? "lost" : run.stopped ? "stopped" : run.status
     const text = `${run.id} ${run.condition} ${run.phase} seed ${run.seed} ${state} ${run.name ?? ""} ${run.device ?? ""}`
     const lower = text.toLowerCase()
     return words.every((word) => lower.includes(word))

@@ -14,6 +14,8 @@ export interface WatchedRun {
   readonly status: RunState
   /** Live by its state, but its lease has run out. */
   readonly lost: boolean
+  /** Ended by a stopping rule: it is over, and nothing more is to come of it. */
+  readonly stopped: boolean
   readonly name: string | null
   readonly experiment: string | null
   readonly profile: string | null
@@ -39,8 +41,8 @@ export interface ConditionProgress {
   readonly profile: string
   readonly phase: "tune" | "compare"
   readonly condition: string
-  /** State of the latest run of each trial, completed before all others; `waiting` without one. */
-  readonly state: RunState | "waiting" | "lost"
+  /** State of the latest run of each trial, completed before all others; `waiting` without one, `stopped` by a rule. */
+  readonly state: RunState | "waiting" | "lost" | "stopped"
   readonly trials: number
   /** Mean duration of the completed ones, in seconds. */
   readonly seconds: number | null
@@ -81,6 +83,7 @@ export function conditionProgress(connection: Connection, now = Date.now()): Con
          CASE
            WHEN r.id IS NULL THEN 'waiting'
            WHEN r.status IN ('queued', 'running') AND r.lease_expires_at < ? THEN 'lost'
+           WHEN r.status = 'cancelled' AND r.error ->> '$.kind' = 'StoppedEarly' THEN 'stopped'
            ELSE r.status
          END AS state,
          count(*) AS trials,
@@ -95,6 +98,7 @@ export function conditionProgress(connection: Connection, now = Date.now()): Con
 
 const run = (metric: string) => `r.id, r.trial_id, r.attempt, r.status,
   r.status IN ('queued', 'running') AND coalesce(r.lease_expires_at < ?, 0) AS lost,
+  coalesce(r.status = 'cancelled' AND r.error ->> '$.kind' = 'StoppedEarly', 0) AS stopped,
   r.name, e.name AS experiment, x.profile, x.phase, x.condition,
   t.seed, r.device, r.host, r.pid, r.started_at, r.finished_at, r.heartbeat_at, r.progress_done, r.progress_total,
   CASE WHEN r.error IS NOT NULL THEN coalesce(r.error ->> '$.message', r.error) END AS error,
@@ -108,8 +112,17 @@ const place = `LEFT JOIN experiment_trials x ON (x.experiment_id, x.profile, x.p
     WHERE y.trial_id = r.trial_id ORDER BY y.current DESC, y.phase, y.experiment_id DESC, y.profile LIMIT 1)
   LEFT JOIN experiments e ON e.id = x.experiment_id`
 
-type Found = Omit<WatchedRun, "lost" | "value"> & { readonly lost: number; readonly value: number | null }
-const decode = (row: Found): WatchedRun => ({ ...row, lost: row.lost === 1, value: fromReal(row.value) })
+type Found = Omit<WatchedRun, "lost" | "stopped" | "value"> & {
+  readonly lost: number
+  readonly stopped: number
+  readonly value: number | null
+}
+const decode = (row: Found): WatchedRun => ({
+  ...row,
+  lost: row.lost === 1,
+  stopped: row.stopped === 1,
+  value: fromReal(row.value),
+})
 
 /** The live runs of all experiments, the oldest first; at most `limit`. */
 export function liveRuns(connection: Connection, limit: number, now = Date.now()): WatchedRun[] {

@@ -21,7 +21,9 @@ const keys = [
 /** The keys, and what the signs mean. */
 export function helpView(width: number, height: number): Line[] {
   const lines = keys.map(([key, what]): Line => [s(key.padEnd(13), { color: "cyan", bold: true }), s(what)])
-  const signs = Object.keys(stateSigns).map((status): Line => [sign(status), s(` ${status}`)])
+  const signs = Object.keys(stateSigns).map(
+    (status): Line => [sign(status), s(status === "stopped" ? " stopped early by the search" : ` ${status}`)],
+  )
   signs.push([s("≈ "), s("not separated from the best by these seeds")])
   signs.push([s("best", { color: "green", bold: true }), s(" better than every other arm, p < 0.05 (Holm)")])
   if (width >= 120) {

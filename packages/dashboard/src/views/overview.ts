@@ -21,7 +21,7 @@ function counts(line: ExperimentLine, now: number, words: boolean): Line {
   add(line.queued, "queued", "queued")
   add(line.failed, "failed", "failed")
   add(line.lost, "lost", "lost")
-  add(line.stopped, "cancelled", "stopped")
+  add(line.halted, "cancelled", "cancelled or interrupted")
   const left = (line.endsAt - now) / 1000
   if (Number.isFinite(left)) parts.push(s("  "), s(`${wholeDuration(left)} left`, { color: "cyan" }))
   return parts

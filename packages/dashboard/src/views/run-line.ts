@@ -10,13 +10,14 @@ export const stateSigns: Readonly<Record<string, readonly [sign: string, colour:
   queued: ["○", undefined],
   completed: ["✓", "green"],
   failed: ["✗", "red"],
+  stopped: ["▪", undefined],
   cancelled: ["■", "yellow"],
   interrupted: ["‖", "yellow"],
   lost: ["?", "red"],
 }
 
 /** What state a run is in, as people say it. */
-export const statusOf = (run: WatchedRun): string => (run.lost ? "lost" : run.status)
+export const statusOf = (run: WatchedRun): string => (run.lost ? "lost" : run.stopped ? "stopped" : run.status)
 
 /** Seconds that a run took, or has taken so far; NaN before its start. */
 export function secondsOf(run: WatchedRun, now: number): number {
@@ -69,7 +70,7 @@ export function runLine(run: WatchedRun, width: number, now: number): Line {
       ? []
       : status === "running" && !Number.isNaN(share)
         ? progressBar(share, right - 5)
-        : run.error !== null && status !== "completed"
+        : run.error !== null && status !== "completed" && status !== "stopped"
           ? [s(fit(run.error, Math.max(right, width - 8 - 10 - name)), { color: "red", dim: true })]
           : [
               s(Number.isNaN(run.value) ? "" : shortNumber(run.value).padStart(right), {
