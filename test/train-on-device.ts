@@ -15,6 +15,7 @@ import {
   softmaxCrossEntropy,
   valueAndGradients,
 } from "@exp/tensor"
+import { openSession } from "@exp/tensor/compile/engine"
 import * as tf from "@tensorflow/tfjs-core"
 
 /** What is printed. */
@@ -24,6 +25,8 @@ export type TrainingReport =
       readonly losses: Readonly<Record<string, readonly number[]>>
       /** Largest difference of a first moment of Adam, relative to the largest moment. */
       readonly moments: number
+      /** Whether ONNX Runtime puts the whole step on the GPU; of compiled devices. */
+      readonly whole?: boolean
     }
 
 const config = { ...tinyVit(10, 1), width: 16, heads: 2, mlpWidth: 32 }
@@ -54,15 +57,30 @@ const inputs = (i: number): HostTensors => ({
   rate: { data: Float32Array.of(1e-3), shape: [], dtype: "float32" },
 })
 
-async function train(device: Device): Promise<{ losses: number[]; state: HostTensors }> {
+async function train(device: Device): Promise<{ losses: number[]; state: HostTensors; whole?: boolean }> {
   const program = device.compile(step, { name: "vit" })
   try {
     program.load({ ...withPrefix("params", params), ...withPrefix("adam", adamw.init(params)) })
     const one = await program.run(inputs(0), { seed: 1, step: 0 })
     const many = await program.runMany([inputs(1), inputs(2)], { seed: 1, step: 1 })
-    return { losses: [one, ...many].map((m) => m["loss"]!.data[0]!), state: await program.state() }
+    const graph = device.name === "webgpu" ? program.graph?.() : undefined
+    return {
+      losses: [one, ...many].map((m) => m["loss"]!.data[0]!),
+      state: await program.state(),
+      ...(graph ? { whole: runsWhole(graph.onnx) } : {}),
+    }
   } finally {
     program.dispose()
+  }
+}
+
+/** The runtime refuses a graph, when asked to, of which it would run a part on the CPU. */
+function runsWhole(onnx: Uint8Array): boolean {
+  try {
+    openSession(onnx, { provider: "webgpu", resident: true, strict: true }).release()
+    return true
+  } catch {
+    return false
   }
 }
 
@@ -80,7 +98,11 @@ try {
       largest = Math.max(largest, Math.abs(x))
     })
   }
-  say({ losses: { cpu: expected.losses, [name]: got.losses }, moments: worst / largest })
+  say({
+    losses: { cpu: expected.losses, [name]: got.losses },
+    moments: worst / largest,
+    ...(got.whole === undefined ? {} : { whole: got.whole }),
+  })
 } catch (error) {
   if (!(error instanceof DeviceUnavailable)) throw error
   say({ skip: error.message })

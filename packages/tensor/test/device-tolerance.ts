@@ -32,6 +32,7 @@ export const fewOps: Readonly<Record<string, readonly string[]>> = {
     "sin",
     "softmaxCrossEntropy: 200 classes",
     "topk: indices",
+    "unstack: twenty parts",
   ],
   "webgpu-eager": [
     "cumprod",

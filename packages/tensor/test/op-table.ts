@@ -314,6 +314,12 @@ export const opCases: readonly OpCase[] = [
   },
   { op: "stack", inputs: { a: real([2, 3]), b: real([2, 3], 2) }, f: ({ a, b }) => tf.stack([a!, b!], 1) },
   { op: "unstack", inputs: { a: real([2, 3]) }, f: ({ a }) => tf.unstack(a!, 1).slice(0, 2) },
+  {
+    op: "unstack",
+    note: "twenty parts",
+    inputs: { a: real([20, 3]) },
+    f: ({ a }) => tf.concat(tf.unstack(a!).toReversed(), 0),
+  },
   { op: "split", inputs: { a: real([2, 5]) }, f: ({ a }) => tf.split(a!, [2, 3], 1) },
   {
     op: "pad",

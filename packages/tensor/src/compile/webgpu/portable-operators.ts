@@ -227,6 +227,19 @@ export const portableOperators: Replacements = {
     const negative = b.where(compare(b, "Less", h, zero), number(b, -1, x!), zero)
     return one(b.where(compare(b, "Greater", h, zero), number(b, 1, x!), negative), b)
   },
+  // A shader has at most 8 buffers on some devices, and this one wants one for every part.
+  Split: (b, [x], node) => {
+    if (node.outputs.length < 8) return undefined
+    const rank = x!.shape.length
+    const axis = (single(node.attributes["axis"], 0) + rank) % rank
+    let at = 0
+    return node.outputs.map((out) => {
+      const begin = x!.shape.map((_, i) => (i === axis ? at : 0))
+      at += out.shape[axis]!
+      const end = x!.shape.map((d, i) => (i === axis ? at : d))
+      return b.full(b.slice(handle(x!), begin, end))
+    })
+  },
   Xor: (b, [x, y]) => {
     const same = compare(b, "Equal", b.cast(handle(x!), "int32"), b.cast(handle(y!), "int32"))
     return one(b.unary("Not", same), b)
