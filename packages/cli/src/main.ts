@@ -20,6 +20,7 @@ import { register as name } from "./commands/name.ts"
 import { register as note } from "./commands/note.ts"
 import { register as plot } from "./commands/plot.ts"
 import { register as rank } from "./commands/rank.ts"
+import { register as report } from "./commands/report.ts"
 import { register as resume } from "./commands/resume.ts"
 import { register as rm } from "./commands/rm.ts"
 import { register as run } from "./commands/run.ts"
@@ -57,6 +58,7 @@ for (const register of [
   show,
   compare,
   plot,
+  report,
   diff,
   watch,
   logs,

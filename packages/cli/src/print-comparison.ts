@@ -15,8 +15,11 @@ export function printComparisons(comparison: Comparison, stream: NodeJS.WriteStr
   }
 }
 
-/** Prints the table of a comparison, and what it supports. */
-export function printComparison(summary: ComparisonSummary, stream: NodeJS.WriteStream): void {
+/** The table of a comparison: a row for each condition. */
+export function comparisonRows(summary: ComparisonSummary): {
+  readonly columns: readonly Column[]
+  readonly rows: readonly (readonly string[])[]
+} {
   const { conditions, metric, unit, baseline } = summary
   const has = (of: (row: (typeof conditions)[number]) => number) => conditions.some((row) => Number.isFinite(of(row)))
   const costs = has((row) => row.trainable)
@@ -49,21 +52,33 @@ export function printComparison(summary: ComparisonSummary, stream: NodeJS.Write
       row.corrected === undefined ? "" : probability(row.corrected),
     ]
   })
-  stream.write(`${textTable(columns, rows, terminalWidth(stream))}\n\n${plainText(summary.verdict)}\n`)
+  return { columns, rows }
+}
+
+/** What a reader of the table has to know besides: differences without a spread, results of other code. */
+export function comparisonNotes({ conditions, baseline }: ComparisonSummary): readonly string[] {
+  const notes: string[] = []
   const same = conditions.filter((row) => row.paired?.identical === true && row.paired.difference !== 0)
   if (same.length > 0) {
-    stream.write(
-      plainText(
-        `The difference to ${baseline} is the same in every seed for ${same.map((row) => row.label).join(", ")}: without a spread only its sign is tested.\n`,
-      ),
+    const names = same.map((row) => row.label).join(", ")
+    notes.push(
+      `The difference to ${baseline} is the same in every seed for ${names}: without a spread only its sign is tested.`,
     )
   }
   const stale = conditions.reduce((sum, row) => sum + row.stale, 0)
   if (stale > 0) {
-    stream.write(
-      `${stale} results were made by other code than today's and may differ now: \`--stale rerun\` runs them again.\n`,
+    notes.push(
+      `${stale} results were made by other code than today's and may differ now: \`--stale rerun\` runs them again.`,
     )
   }
+  return notes
+}
+
+/** Prints the table of a comparison, and what it supports. */
+export function printComparison(summary: ComparisonSummary, stream: NodeJS.WriteStream): void {
+  const { columns, rows } = comparisonRows(summary)
+  stream.write(`${textTable(columns, rows, terminalWidth(stream))}\n\n${plainText(summary.verdict)}\n`)
+  for (const note of comparisonNotes(summary)) stream.write(`${plainText(note)}\n`)
 }
 
 const signed = (x: number): string => `${x > 0 ? "+" : ""}${number(x)}`

@@ -35,6 +35,19 @@ describe("exp plot", () => {
     }
   })
 
+  it("draws a metric over another one, in the order of that", async () => {
+    const outcome = await plot("--kind", "curves", "--metric", "train/loss", "--x", "train/loss", "--log-x", "--json")
+    const figure = JSON.parse(outcome.stdout) as { x: string; logX: boolean; curves: { x: number[]; mean: number[] }[] }
+    expect([figure.x, figure.logX]).toEqual(["train/loss", true])
+    for (const { x, mean } of figure.curves) {
+      expect(x).toHaveLength(20)
+      expect(x).toEqual(mean)
+      expect(x).toEqual(x.toSorted((a, b) => a - b))
+    }
+    const absent = await plot("--kind", "curves", "--x", "test/loss")
+    expect(absent.stderr).toContain("there are series of train/loss")
+  })
+
   it("draws in the terminal within its width", async () => {
     for (const args of [[], ["--kind", "bars"], ["--x", "rate", "--log"], ["--kind", "heat"]]) {
       const outcome = await plot("--width", "90", ...args)
@@ -47,16 +60,8 @@ describe("exp plot", () => {
 
   it("writes SVG, PNG and a page that fetches nothing", async () => {
     for (const kind of ["curves", "bars", "scatter", "heat", "parallel"]) {
-      const outcome = await plot(
-        "--kind",
-        kind,
-        "--x",
-        "rate",
-        "--y",
-        kind === "scatter" ? "test/loss" : "arm",
-        "--out",
-        `${kind}.svg`,
-      )
+      const axes = kind === "curves" ? [] : ["--x", "rate", "--y", kind === "scatter" ? "test/loss" : "arm"]
+      const outcome = await plot("--kind", kind, ...axes, "--out", `${kind}.svg`)
       expect(outcome.stderr).toContain("Picture written")
       const svg = readFileSync(join(cwd, `${kind}.svg`), "utf8")
       expect(svg).toMatch(/^<svg/)

@@ -12,6 +12,7 @@ export interface PlotOptions {
   readonly quick?: boolean
   readonly tuning?: boolean
   readonly log?: boolean
+  readonly logX?: boolean
   readonly smooth?: number
   readonly out?: string
   readonly width?: number
@@ -47,13 +48,17 @@ export function register(program: Command): void {
       ]),
     )
     .option("--metric <name>", "metric (default: the one compared; for curves a recorded series)")
-    .option("--x <column>", 'scatter, heat: metric, config path, "seed" or "seconds"')
+    .option(
+      "--x <column>",
+      'scatter, heat: metric, config path, "seed" or "seconds"; curves: a metric instead of the step',
+    )
     .option("--y <column>", "scatter, heat: the other axis")
     .option("--arm <name...>", "only these arms")
     .option("--profile <name>", "profile of the experiment (default: default, or the only one)")
     .option("--quick", "the same as --profile quick")
     .option("--tuning", "the trials of the tuning search instead of the compared ones")
     .option("--log", "logarithmic value axis")
+    .option("--log-x", "curves: logarithmic axis of steps, or of the metric there")
     .option("--smooth <weight>", "smooth curves with this weight of the past", weight)
     .option("--out <file>", "write .svg, .png or .html (self-contained) instead of drawing in the terminal")
     .option("--width <n>", "cells, or pixels of a file", size)

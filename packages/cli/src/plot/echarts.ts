@@ -83,7 +83,7 @@ const tick = (value: number): string => {
   const size = Math.abs(value)
   if (value === 0) return "0"
   if (size >= 1e9 || size < 1e-3) return value.toExponential().replace("e+", "e")
-  if (size >= 1e6) return `${+(value / 1e6).toPrecision(4)}M`
+  if (size >= 999_950) return `${+(value / 1e6).toPrecision(4)}M`
   if (size >= 1e4) return `${+(value / 1e3).toPrecision(4)}k`
   return String(+value.toPrecision(4))
 }
@@ -183,8 +183,8 @@ function curvesOption(figure: CurvesFigure, size: PictureSize, theme: Theme, smo
     ...base,
     tooltip: { trigger: "axis" },
     xAxis: {
-      type: "value",
-      name: "step",
+      type: figure.logX ? "log" : "value",
+      name: figure.x,
       nameLocation: "middle",
       nameGap: 28,
       min: "dataMin",

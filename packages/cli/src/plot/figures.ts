@@ -17,6 +17,9 @@ interface Common {
 /** Mean curves with bands over seeds. */
 export interface CurvesFigure extends Common {
   readonly kind: "curves"
+  /** What lies along the axis: `step`, or a metric, whose means over seeds are then the x of the curves. */
+  readonly x: string
+  readonly logX: boolean
   readonly curves: readonly MeanCurve[]
 }
 
@@ -72,6 +75,7 @@ export interface FigureRequest {
   readonly profile: string
   readonly tuning?: boolean | undefined
   readonly log?: boolean | undefined
+  readonly logX?: boolean | undefined
   /** Points of a curve at most. */
   readonly columns: number
 }
@@ -146,7 +150,16 @@ export function readFigure(store: Store, experiment: string, request: FigureRequ
         `No run of ${experiment} has a series${request.metric === undefined ? "" : ` of ${request.metric}`}; there are series of ${seriesMetrics(store, subjects).join(", ") || "nothing"}.`,
       )
     }
-    return { kind, ...base(found.metric), curves: found.curves }
+    const logX = request.logX === true
+    if (request.x === undefined) return { kind, ...base(found.metric), x: "step", logX, curves: found.curves }
+    const along = meanCurves(store, subjects, request.x, request.columns)
+    if (along === undefined) {
+      throw new UsageError(
+        `No run of ${experiment} has a series of ${request.x}; there are series of ${seriesMetrics(store, subjects).join(", ") || "nothing"}.`,
+      )
+    }
+    const curves = found.curves.flatMap((curve) => alongMetric(curve, along.curves))
+    return { kind, ...base(found.metric), x: request.x, logX, curves }
   }
   const metric = request.metric ?? compared
   if (kind === "bars") {
@@ -219,6 +232,19 @@ export function readFigure(store: Store, experiment: string, request: FigureRequ
       ),
     })),
   }
+}
+
+/** A curve over the values that a metric has at the same steps, in the order of those values. */
+function alongMetric(curve: MeanCurve, others: readonly MeanCurve[]): MeanCurve[] {
+  const other = others.find(({ label }) => label === curve.label)
+  if (other === undefined) return []
+  const at = new Map(other.x.map((step, i) => [step, other.mean[i]!]))
+  const kept = curve.x
+    .map((step, i) => ({ i, x: at.get(step) ?? Number.NaN }))
+    .filter(({ x }) => Number.isFinite(x))
+    .sort((a, b) => a.x - b.x)
+  const pick = (values: readonly number[]) => kept.map(({ i }) => values[i]!)
+  return [{ ...curve, x: kept.map(({ x }) => x), mean: pick(curve.mean), low: pick(curve.low), high: pick(curve.high) }]
 }
 
 /** Distinct values, numbers by size before words by letter. */

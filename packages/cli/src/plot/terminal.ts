@@ -133,9 +133,11 @@ export function drawFigure(
   const { width, height, smoothing } = size
   switch (figure.kind) {
     case "curves": {
+      const place = (x: number) => (figure.logX ? Math.log10(x) : x)
+      const axis = plainText(figure.x)
       const chart = brailleChart(
-        figure.curves.map(({ label, x, mean }) => ({ label, x, y: mean })),
-        { width, height, logY: figure.log, smoothing, xLabel: "step" },
+        figure.curves.map(({ label, x, mean }) => ({ label, x: x.map(place), y: mean })),
+        { width, height, logY: figure.log, smoothing, xLabel: figure.logX ? `log10 ${axis}` : axis },
       )
       return paintChart(
         chart,
