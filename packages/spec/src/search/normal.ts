@@ -13,7 +13,7 @@ const fit = [
 export function erfc(x: number): number {
   const t = 1 / (1 + 0.5 * Math.abs(x))
   let sum = 0
-  for (const c of fit) sum = sum * t + c
+  for (let i = 0; i < fit.length; i++) sum = sum * t + fit[i]!
   const tail = t * Math.exp(-x * x + sum)
   return x >= 0 ? tail : 2 - tail
 }

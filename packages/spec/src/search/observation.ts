@@ -26,22 +26,23 @@ export type Goal = "max" | "min"
  */
 export function ranked(observations: ReadonlyArray<Observation>, goal: Goal): ReadonlyArray<Observation> {
   const sign = goal === "min" ? 1 : -1
-  const grade = ({ outcome }: Observation): number => {
-    if (outcome === undefined || outcome.status === "failed") return 2
-    if (outcome.status === "stopped") return 1
-    return Number.isFinite(outcome.score) ? 0 : 2
+  const told = observations.filter(({ outcome }) => outcome !== undefined)
+  // Everything that decides, as numbers of which the lesser is better, found once for each and not at each comparison.
+  const keys = new Float64Array(3 * told.length)
+  for (const [i, { outcome }] of told.entries()) {
+    const score = outcome!.status === "failed" ? Number.NaN : outcome!.score
+    const finite = Number.isFinite(score)
+    keys[3 * i] = outcome!.status === "stopped" ? 1 : outcome!.status === "finished" && finite ? 0 : 2
+    keys[3 * i + 1] = outcome!.status === "stopped" ? -outcome!.step : 0
+    keys[3 * i + 2] = finite ? sign * score : Number.POSITIVE_INFINITY
   }
-  const worth = (score: number) => (Number.isFinite(score) ? sign * score : Number.POSITIVE_INFINITY)
-  const compare = (a: Observation, b: Observation): number => {
-    const level = grade(a) - grade(b)
-    if (level !== 0) return level
-    const [x, y] = [a.outcome!, b.outcome!]
-    if (x.status === "stopped" && y.status === "stopped" && x.step !== y.step) return y.step - x.step
-    if (x.status !== "failed" && y.status !== "failed") {
-      const [p, q] = [worth(x.score), worth(y.score)]
-      if (p !== q) return p < q ? -1 : 1
+  const order = Array.from(told.keys()).sort((a, b) => {
+    for (let k = 0; k < 3; k++) {
+      const x = keys[3 * a + k]!
+      const y = keys[3 * b + k]!
+      if (x !== y) return x < y ? -1 : 1
     }
-    return a.index - b.index
-  }
-  return observations.filter(({ outcome }) => outcome !== undefined).sort(compare)
+    return told[a]!.index - told[b]!.index
+  })
+  return order.map((i) => told[i]!)
 }

@@ -58,16 +58,27 @@ export class ParzenEstimator {
     for (let i = 0; i <= size; i++) this.#cumulative[i] = total += i < size ? weights[i]! : 1
     this.#logWeights = Float64Array.from({ length: size + 1 }, (_, i) => Math.log((i < size ? weights[i]! : 1) / total))
     for (const [name, coordinates] of parameters) {
-      const at = Float64Array.from(points, (point) =>
-        Object.hasOwn(point, name) ? (coordinates.place(point[name]) ?? Number.NaN) : Number.NaN,
-      )
-      const present = at.reduce((n, x) => (Number.isNaN(x) ? n : n + 1), 0)
+      const at = new Float64Array(size).fill(Number.NaN)
+      let present = 0
+      for (let i = 0; i < size; i++) {
+        const value = points[i]![name]
+        const place = value === undefined ? undefined : coordinates.place(value)
+        if (place === undefined) continue
+        at[i] = place
+        present++
+      }
       const { cells, edge } = coordinates
       const scott = width * Math.max(1, present) ** (-1 / (parameters.size + 4))
       // Between cells there must remain a way from one to the next.
       const sigma = Math.max(narrowest, scott, cells === undefined ? 0 : 0.5 / cells)
-      const centre = cells === undefined ? at : at.map((cell) => (edge(cell) + edge(cell + 1)) / 2)
-      const inside = centre.map((x) => -Math.log(normalMass(-x / sigma, (1 - x) / sigma)))
+      const centre = cells === undefined ? at : new Float64Array(size)
+      const inside = new Float64Array(size)
+      for (let i = 0; i < size; i++) {
+        const x = cells === undefined ? at[i]! : (edge(at[i]!) + edge(at[i]! + 1)) / 2
+        centre[i] = x
+        // Six deviations from both ends nothing is outside.
+        if (x < 6 * sigma || x > 1 - 6 * sigma) inside[i] = -Math.log(normalMass(-x / sigma, (1 - x) / sigma))
+      }
       const smoothing = 1 / (present + 1)
       const categories = cells ?? 1
       this.#dimensions.set(name, {
@@ -157,7 +168,11 @@ export class ParzenEstimator {
     let most = Number.NEGATIVE_INFINITY
     for (let i = 0; i <= size; i++) if (sums[i]! > most) most = sums[i]!
     let sum = 0
-    for (let i = 0; i <= size; i++) sum += Math.exp(sums[i]! - most)
+    for (let i = 0; i <= size; i++) {
+      const below = sums[i]! - most
+      // What is smaller vanishes beside the greatest.
+      if (below > -40) sum += Math.exp(below)
+    }
     return most + Math.log(sum)
   }
 }
