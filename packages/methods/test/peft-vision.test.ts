@@ -161,7 +161,9 @@ async function trainTiny(
     stepsPerEpoch: 3,
     batch: tinyBatch,
     learningRate: () => 0.004,
-    onEpoch: ({ loss }) => losses.push(loss),
+    onEpoch: ({ loss }) => {
+      losses.push(loss)
+    },
     ...(options.sink && { sink: options.sink }),
   })
   return { params, frozen, initial, tuned, losses }

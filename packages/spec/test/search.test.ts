@@ -1,3 +1,5 @@
+import { readdirSync, readFileSync } from "node:fs"
+import { join } from "node:path"
 import { describe, it } from "@effect/vitest"
 import { key, permutation, uniform } from "@exp/random"
 import * as Schema from "effect/Schema"
@@ -434,4 +436,13 @@ test("a recorded stop stands while the same limit would decide it again", () => 
   expect(stands(stop, judgement(rule, [curve([0.3, 0.3])], by))).toBe(false)
   expect(stands(stop, judgement({ ...rule, min: 2 }, [curve([0.5, 0.5, 0.5])], by))).toBe(false)
   expect(stands(stop, { ...judged, metric: "val/loss" })).toBe(false)
+})
+
+test("the algorithms know nothing of experiments: they import random numbers, canonical JSON and one another", () => {
+  const folder = join(import.meta.dirname, "../src/search")
+  for (const file of readdirSync(folder)) {
+    const text = readFileSync(join(folder, file), "utf8")
+    for (const [, specifier] of text.matchAll(/from "([^"]+)"/g))
+      expect(specifier, file).toMatch(/^(@exp\/random|\.\.\/identity\.ts|\.\/[a-z-]+\.ts)$/)
+  }
 })

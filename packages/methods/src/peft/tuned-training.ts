@@ -22,7 +22,7 @@ export interface TunedTraining {
   readonly learningRate: (step: number) => number
   readonly sink?: TrainingSink
   /** After each epoch (0-based): its mean loss, wall time of a step in ms, and who competes. */
-  readonly onEpoch?: (report: EpochReport) => void
+  readonly onEpoch?: (report: EpochReport) => void | Promise<void>
 }
 
 /** What an epoch did. */
@@ -32,6 +32,9 @@ export interface EpochReport {
   readonly step: number
   readonly loss: number
   readonly stepMs: number
+  /** The training state as it is after the epoch, for a look in between. */
+  readonly state: () => Promise<HostTensors>
+  readonly competition: LayerCompetition | undefined
   /** s_l of each map during this epoch, and its part of the surviving weights. SNELLA only. */
   readonly layers?: { readonly sparsities: ReadonlyArray<number>; readonly shares: ReadonlyArray<number> }
 }
@@ -85,11 +88,13 @@ export async function trainTuned(training: TunedTraining): Promise<Tuned> {
             const epoch = finished / stepsPerEpoch - 1
             const stepMs = (performance.now() - started) / Math.max(1, losses.length)
             times.push(stepMs)
-            training.onEpoch?.({
+            await training.onEpoch?.({
               epoch,
               step: finished,
               loss: losses.reduce((a, b) => a + b, 0) / losses.length,
               stepMs,
+              state: () => program.state(),
+              competition,
               ...(competition && { layers: { sparsities: competition.sparsities, shares: competition.shares() } }),
             })
             if (competition && epoch + 1 < epochs)

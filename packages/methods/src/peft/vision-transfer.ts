@@ -11,6 +11,7 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { hasFactors } from "./factors.ts"
 import { locateMask } from "./gradient-mask.ts"
+import type { LayerCompetition } from "./layer-competition.ts"
 import { maskTensors, squaredGradients } from "./mask-location.ts"
 import { frobeniusNorm, nonZeros, numericalRank } from "./matrix-rank.ts"
 import { measuredStep, type StepMemory, tracedPeak, tunerLedger } from "./memory.ts"
@@ -218,6 +219,20 @@ export const VisionTransfer = Task.make("vision-transfer", {
         Object.assign(frozen, mask.frozen)
       }
 
+      const held = config.holdout > 0
+      const split = held ? task.validation : task.test
+      const measure = async (state: HostTensors, competition: LayerCompetition | undefined) => {
+        const trained = underPrefix("params", state)
+        const updates = await updatesOf(device, maps, tuner, state, competition)
+        const weights = mergedWeights({ ...backbone, ...trained }, updates)
+        return {
+          trained,
+          updates,
+          weights,
+          predicted: await predictions(device, vit, tuner, weights, split, task.shape),
+        }
+      }
+
       const stepsPerEpoch = Math.ceil(task.train.count / batchSize)
       const steps = epochs * stepsPerEpoch
       let order: Uint32Array = new Uint32Array(0)
@@ -248,8 +263,14 @@ export const VisionTransfer = Task.make("vision-transfer", {
         },
         learningRate: schedule,
         sink: trial,
-        onEpoch: ({ step, loss, layers }) => {
+        onEpoch: async ({ epoch, step, loss, layers, state, competition }) => {
           trial.log(step, { "train/loss": loss })
+          // Held-out images may be looked at on the way, so that a search can give up what they show to be hopeless: after
+          // 1, 2, 4, 8, … epochs, since a look costs as much as a part of an epoch.
+          if (held && epoch + 1 < epochs && Number.isInteger(Math.log2(epoch + 1)) && Number.isFinite(loss)) {
+            const { predicted } = await measure(await state(), competition)
+            trial.log(step, { "val/accuracy": accuracy(predicted, split.labels) })
+          }
           if (!layers) return
           trial.log(step, { layers_off: layers.sparsities.filter((s) => s >= 1).length })
           layers.sparsities.forEach((s, l) => {
@@ -258,12 +279,7 @@ export const VisionTransfer = Task.make("vision-transfer", {
         },
       })
 
-      const trained = underPrefix("params", tuned.state)
-      const updates = await updatesOf(device, maps, tuner, tuned.state, tuned.competition)
-      const weights = mergedWeights({ ...backbone, ...trained }, updates)
-      const held = config.holdout > 0
-      const split = held ? task.validation : task.test
-      const predicted = await predictions(device, vit, tuner, weights, split, task.shape)
+      const { trained, updates, weights, predicted } = await measure(tuned.state, tuned.competition)
       trial.log(steps, {
         [held ? "val/accuracy" : "test/accuracy"]: accuracy(predicted, split.labels),
         "train/diverged": tuned.divergedAt === undefined ? 0 : 1,
