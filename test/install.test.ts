@@ -1,4 +1,3 @@
-import { spawnSync } from "node:child_process"
 import { readFileSync } from "node:fs"
 import { join } from "node:path"
 import { describe, expect, it } from "vitest"
@@ -32,36 +31,5 @@ describe("an install", () => {
     }
     for (const name of ["onnxruntime-node", "webgpu"])
       expect(packages[`node_modules/${name}`]!.optional, name).toBe(true)
-  })
-
-  it("without the native packages trains on wasm", () => {
-    // The packages are there; hooks make Node look as if they were not.
-    const ended = spawnSync(
-      process.execPath,
-      [
-        "--import",
-        `data:text/javascript,${encodeURIComponent(`
-          import Module from "node:module"
-          const load = Module._load
-          Module._load = function (name, ...rest) {
-            if (/^(onnxruntime-|webgpu)/.test(name)) throw Object.assign(new Error("Cannot find module '" + name + "'"), { code: "MODULE_NOT_FOUND" })
-            return load.call(this, name, ...rest)
-          }`)}`,
-        "--input-type=module",
-        "--eval",
-        `import { openDevice } from "@exp/tensor"
-         import * as tf from "@tensorflow/tfjs-core"
-         const device = await openDevice("auto")
-         const program = device.compile((state, batch) => ({ state: { w: tf.add(state.w, batch.x) }, metrics: { y: tf.sum(state.w) } }))
-         const one = { data: new Float32Array([1, 2]), shape: [2], dtype: "float32" }
-         program.load({ w: one })
-         await program.run({ x: one }, { seed: 0, step: 0 })
-         console.log(device.name, [...(await program.state()).w.data].join())
-         await openDevice("cpu").catch((error) => console.log(error.message))`,
-      ],
-      { cwd: join(root, "packages", "cli"), encoding: "utf8" },
-    )
-    expect(ended.stderr).toBe("")
-    expect(ended.stdout).toMatch(/^wasm 2,4\n.*onnxruntime-node cannot be loaded/)
   })
 })

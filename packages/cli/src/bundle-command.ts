@@ -34,6 +34,8 @@ export interface BundleOptions {
   readonly format?: Compression | "folder"
   readonly profile?: readonly string[]
   readonly data?: readonly string[]
+  /** Also `scripts/` and the suite of operations that they run. */
+  readonly scripts?: boolean
   /** false: leave results of stages out, take the data sets that they read. */
   readonly stages?: boolean
 }
@@ -86,7 +88,7 @@ export async function bundleCommand(
         copyPackage(one.name, from, join(folder, one.folder), platform),
       )
     add(`${packages.length} packages`, installed)
-    add("program", copyWorkspace(root, folder))
+    add("program", copyWorkspace(root, folder, options.scripts === true))
     add("Node", await copyNode(root, lock, platform, join(folder, "bin", "node"), say))
     const available = new Set(packages.map((one) => one.name))
     const experiments = loaded.map(({ file }) => copyExperiment(file, root, folder, available))

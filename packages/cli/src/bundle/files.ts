@@ -42,19 +42,27 @@ export function copyPackage(name: string, from: string, to: string, platform: Pl
   return bytes
 }
 
-/** Copies the packages of the workspace, without their tests, and links them where imports look for them. */
-export function copyWorkspace(root: string, to: string): number {
+/**
+ * Copies the packages of the workspace, without their tests, and links them where imports look for them.
+ *
+ * @param scripts also `scripts/`, and the tests of the tensor package, whose suite of operations they run
+ */
+export function copyWorkspace(root: string, to: string, scripts: boolean): number {
   let bytes = 0
   for (const folder of readdirSync(join(root, "packages")).sort()) {
     const from = join(root, "packages", folder)
     if (!existsSync(join(from, "package.json"))) continue
     for (const path of filesBelow(from))
-      if (!path.startsWith("test/")) bytes += copy(join(from, path), join(to, "packages", folder, path))
+      if (!path.startsWith("test/") || (scripts && folder === "tensor"))
+        bytes += copy(join(from, path), join(to, "packages", folder, path))
     const { name } = JSON.parse(readFileSync(join(from, "package.json"), "utf8")) as { name: string }
     const link = join(to, "node_modules", name)
     mkdirSync(dirname(link), { recursive: true })
     symlinkSync(relative(dirname(link), join(to, "packages", folder)), link)
   }
+  if (scripts)
+    for (const path of filesBelow(join(root, "scripts")))
+      bytes += copy(join(root, "scripts", path), join(to, "scripts", path))
   for (const name of ["package.json", "LICENSE", "README.md"])
     if (existsSync(join(root, name))) bytes += copy(join(root, name), join(to, name))
   return bytes

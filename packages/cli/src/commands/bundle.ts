@@ -18,6 +18,7 @@ export function register(program: Command): void {
     )
     .option("--profile <name...>", 'only what these profiles read; "default" is the experiment as it is (default: all)')
     .option("--data <name...>", "more data sets")
+    .option("--scripts", "also benchmarks and the suite of operations, for scripts/gpu.ts")
     .option("--no-stages", "leave results of stages out and take the data sets that they are computed from")
     .action(async (files: string[], options: BundleOptions, command: Command) => {
       const { bundleCommand } = await import("../bundle-command.ts")
