@@ -193,6 +193,16 @@ describe("a trial", () => {
     })
   })
 
+  it("counts as a failure when it has failed for good; after so many nothing is begun any more", async () => {
+    const report = await run({ mode: "undeclared", seeds: 5, maxFailures: 2 })
+    expect(report).toMatchObject({ exitCode: 1, status: "failed", counts: { failed: 2, pending: 3 } })
+    expect(report.reason).toContain("2 failed")
+    // The same command goes on with the others.
+    expect((await run({ mode: "undeclared", seeds: 5 })).counts).toMatchObject({ failed: 5, pending: 0 })
+    const stopped = await run({ file: join(fixtures, "gives-up.ts"), mode: "undeclared", seeds: 3 })
+    expect(stopped).toMatchObject({ exitCode: 1, counts: { failed: 1, pending: 2 } })
+  })
+
   it("that ends its process takes no other trial with it", async () => {
     const report = await run({ mode: "rejects-aside", seeds: 3 })
     expect(report.counts.failed).toBe(3)
