@@ -185,3 +185,26 @@ describe("what a rule has stopped", () => {
     expect(ids(again)).toEqual(ids(undisturbed))
   })
 })
+
+describe("a grid of a program's configs under the median rule", () => {
+  it("is tried in rounds; the program is stopped at the step that misses the limit", async () => {
+    const program = join(here, "fixtures/searched-program.ts")
+    const report = await run("program.db", { file: program })
+    expect(report.exitCode).toBe(0)
+    expect(tuning(report).map(({ status, stop }) => [status, stop?.rule, stop?.step])).toEqual([
+      ["completed", undefined, undefined],
+      ["completed", undefined, undefined],
+      ["stopped", "median rule", 2],
+      ["stopped", "median rule", 2],
+      ["stopped", "median rule", 2],
+    ])
+    for (const { runId } of tuning(report).slice(2))
+      expect(inStore("program.db", (s) => curveOf(s.connection, Number(runId), "val/loss"))).toHaveLength(2)
+    expect(report.selections[0]).toMatchObject({
+      chosen: { level: 1 },
+      stopped: { rule: "median rule", candidates: 3 },
+    })
+    const again = await run("program.db", { file: program })
+    expect(again.counts).toMatchObject({ completed: 0, stopped: 3 })
+  })
+})
