@@ -26,5 +26,5 @@ describe.each(devices)("a vision transformer trained on %s", (device) => {
     expect(report.moments).toBeGreaterThan(0)
     expect(report.moments).toBeLessThan(1e-4)
     if (device === "webgpu") expect(report.whole).toBe(true)
-  }, 300_000)
+  }, 1_200_000)
 })

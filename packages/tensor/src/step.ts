@@ -128,7 +128,7 @@ export interface CompileOptions {
 
 /** Somewhere steps can run. */
 export interface Device {
-  /** "cpu", "wasm", "js", "webgpu" or "cuda". */
+  /** "cpu", "webgpu", "webgpu-eager", "cuda", "wasm" or "js". */
   readonly name: string
   /** Whether {@link compile} traces the step into a native graph (else it runs eagerly). */
   readonly compiles: boolean
