@@ -7,13 +7,13 @@ import { readFileSync, writeFileSync } from "node:fs"
 
 const colours: Readonly<Record<number, string>> = {
   30: "#6b7280",
-  31: "#f87171",
-  32: "#4ade80",
-  33: "#facc15",
-  34: "#60a5fa",
-  35: "#e879f9",
-  36: "#22d3ee",
-  37: "#e5e7eb",
+  31: "#f47067",
+  32: "#6bd68a",
+  33: "#e3b341",
+  34: "#79b8ff",
+  35: "#dcaaff",
+  36: "#56d4dd",
+  37: "#dce3ea",
   90: "#6b7280",
 }
 
@@ -25,7 +25,8 @@ interface Style {
   inverse: boolean
 }
 
-const plain: Style = { colour: "#e5e7eb", bold: false, dim: false, italic: false, inverse: false }
+const plain: Style = { colour: "#dce3ea", bold: false, dim: false, italic: false, inverse: false }
+const paperColour = "#12161c"
 const escapeXml = (text: string) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;")
 
 /** Applies the codes of one SGR sequence. */
@@ -49,35 +50,39 @@ function apply(style: Style, codes: readonly number[]): Style {
 const [output] = process.argv.slice(2)
 if (output === undefined) throw new Error("give the path of the SVG to write")
 const lines = readFileSync(0, "utf8").replace(/\n+$/, "").split("\n")
-const [cellWidth, cellHeight, margin] = [8.4, 18, 14]
+const [cellWidth, cellHeight, margin] = [8.4, 19, 20]
+/** Height of the bar with the three dots. */
+const bar = 30
 // biome-ignore lint/suspicious/noControlCharactersInRegex: escape sequences are what it is about
 const sequence = /\u001b\[([\d;]*)m/g
 const bare = lines.map((line) => line.replace(sequence, ""))
 const columns = Math.max(...bare.map((line) => line.length))
-const [width, height] = [columns * cellWidth + 2 * margin, lines.length * cellHeight + 2 * margin]
+const [width, height] = [columns * cellWidth + 2 * margin, lines.length * cellHeight + 1.2 * margin + bar]
 
 const rows: string[] = []
 let style = { ...plain }
 for (const [row, line] of lines.entries()) {
   let column = 0
   let at = 0
-  const y = margin + row * cellHeight
+  const y = bar + row * cellHeight
   const put = (text: string) => {
     if (text === "") return
     const x = margin + column * cellWidth
     column += text.length
-    const [ink, paper] = style.inverse ? ["#111827", style.colour] : [style.colour, undefined]
+    const [ink, paper] = style.inverse ? [paperColour, style.colour] : [style.colour, undefined]
     if (paper !== undefined) {
-      rows.push(`<rect x="${x}" y="${y}" width="${text.length * cellWidth}" height="${cellHeight}" fill="${paper}"/>`)
+      rows.push(
+        `<rect x="${x}" y="${y}" width="${text.length * cellWidth}" height="${cellHeight}" rx="3" fill="${paper}"/>`,
+      )
     }
     if (text.trim() === "") return
     const attributes = [
       style.bold ? ' font-weight="bold"' : "",
       style.italic ? ' font-style="italic"' : "",
-      style.dim ? ' opacity="0.6"' : "",
+      style.dim ? ' opacity="0.55"' : "",
     ].join("")
     rows.push(
-      `<text x="${x.toFixed(1)}" y="${y + 13.5}" fill="${ink}" textLength="${(text.length * cellWidth).toFixed(1)}" lengthAdjust="spacingAndGlyphs" xml:space="preserve"${attributes}>${escapeXml(text)}</text>`,
+      `<text x="${x.toFixed(1)}" y="${y + 14}" fill="${ink}" textLength="${(text.length * cellWidth).toFixed(1)}" lengthAdjust="spacingAndGlyphs" xml:space="preserve"${attributes}>${escapeXml(text)}</text>`,
     )
   }
   for (const match of line.matchAll(sequence)) {
@@ -91,7 +96,8 @@ for (const [row, line] of lines.entries()) {
 writeFileSync(
   output,
   `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}" font-family="ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', monospace" font-size="14">
-<rect width="100%" height="100%" rx="8" fill="#111827"/>
+<rect x="0.5" y="0.5" width="${width - 1}" height="${height - 1}" rx="10" fill="${paperColour}" stroke="#2b323b"/>
+${["#f47067", "#e3b341", "#6bd68a"].map((fill, i) => `<circle cx="${22 + 18 * i}" cy="15" r="5" fill="${fill}" opacity="0.8"/>`).join("\n")}
 ${rows.join("\n")}
 </svg>
 `,

@@ -213,6 +213,7 @@ export function App(props: AppProps) {
     const state = statusOf(current)
     if (state === "completed")
       return say(`run ${current.id} is completed: exp show ${current.id} --repro prints the command that repeats it`)
+    if (state === "stopped") return say(`run ${current.id} was stopped early by the search: it has its place in it`)
     if (state === "running" || state === "queued") return say(`run ${current.id} is ${state} still`)
     ask(`try run ${current.id}, ${titleOf(current)}, again?`, `starting ${titleOf(current)} again …`, () =>
       retry(current.id),

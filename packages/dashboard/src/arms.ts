@@ -72,6 +72,7 @@ function atOnePoint(planned: readonly PlannedCondition[], values: readonly Final
   const tests = others.map((row) => compared(best?.own ?? [], row.own))
   const p = holm(tests.map((test) => test?.pValue ?? 1))
   const separated = best !== undefined && others.length > 0 && p.every((value) => value < 0.05)
+  const rivals = rows.filter((row) => row.own.length > 0).length > 1
   return rows.map((row): ArmLine => {
     const at = others.indexOf(row)
     const test = tests[at]
@@ -86,7 +87,7 @@ function atOnePoint(planned: readonly PlannedCondition[], values: readonly Final
       behind: test?.difference ?? Number.NaN,
       p: test === undefined ? Number.NaN : p[at]!,
       supported: row === best && separated,
-      tied: row === best ? !separated : row.own.length > 0 && !(at >= 0 && p[at]! < 0.05),
+      tied: row === best ? rivals && !separated : row.own.length > 0 && !(at >= 0 && p[at]! < 0.05),
     }
   })
 }
