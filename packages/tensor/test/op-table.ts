@@ -671,13 +671,26 @@ export const opCases: readonly OpCase[] = [
     f: ({ x }) => ops.quantile(tf.cast(x!, "float32"), 0.6),
     ...none,
   },
-  {
-    op: "quantile",
-    note: "position from the batch",
-    inputs: { x: real([4, 5]), l: given([7], []), f: { data: Float32Array.of(0.25), shape: [], dtype: "float32" } },
-    f: ({ x, l, f }) => ops.quantile(x!, { lower: l!, fraction: f! }),
-    ...none,
-  },
+  ...(
+    [
+      [0, 0.25],
+      [7, 0.25],
+      [18, 0.75],
+      [19, 0],
+    ] as const
+  ).map(
+    ([lower, fraction]): OpCase => ({
+      op: "quantile",
+      ...(lower === 7 ? { note: "position from the batch" } : {}),
+      inputs: {
+        x: real([4, 5]),
+        l: given([lower], []),
+        f: { data: Float32Array.of(fraction), shape: [], dtype: "float32" },
+      },
+      f: ({ x, l, f }) => ops.quantile(x!, { lower: l!, fraction: f! }),
+      ...none,
+    }),
+  ),
   {
     op: "scatterRows",
     inputs: { x: real([4, 2]), i: given([0, 2, 0, 1]) },

@@ -122,3 +122,22 @@ describe.skipIf(!device)("operations in a compiled step", () => {
           )
   })
 })
+
+it.skipIf(!device)(
+  "a quantile takes the position of each run from its batch, and gives the order statistic itself",
+  async () => {
+    const n = 4096
+    const x = Float32Array.from({ length: n }, (_, i) => Math.sin(i * 1.7) * (1 + (i % 7)))
+    const sorted = x.slice().sort()
+    const program = device!.compile((state, { lower }) => ({
+      state,
+      metrics: { at: quantile(state["x"]!, { lower: lower!, fraction: 0 }) },
+    }))
+    program.load({ x: { data: x, shape: [64, 64], dtype: "float32" } })
+    for (const lower of [0, 1, 409, 2048, 3686, n - 2, n - 1]) {
+      const { at } = await program.run({ lower: { ...int(lower), shape: [] } }, { seed: 0, step: 0 })
+      expect(at!.data[0], `position ${lower}`).toBe(sorted[lower])
+    }
+    program.dispose()
+  },
+)

@@ -53,6 +53,12 @@ const foldBinary: Record<string, (a: number, b: number) => number> = {
   Pow: (a, b) => a ** b,
 }
 
+/** From this length of its sums on, a product is worth another layout of its operands. */
+const longProduct = 512
+
+/** From this many columns on, a left operand that is transposed panel by panel costs more than one transposition. */
+const manyColumns = 768
+
 /** Builds a graph from handles. */
 export class Builder {
   readonly graph: Graph
@@ -488,8 +494,25 @@ export class Builder {
     if (size(b.shape.slice(0, -2)) === 1 && (!ta || size(a.shape.slice(0, -2)) === 1)) {
       // One matrix on the right: the batch is rows of one product.
       const rows = size(a.shape.slice(0, -2))
-      const left = this.#reshaped(va, ta ? va.shape.slice(-2) : [rows * m, k])
+      let left = this.#reshaped(va, ta ? va.shape.slice(-2) : [rows * m, k])
       const right = this.#reshaped(vb, vb.shape.slice(-2))
+      if (ta && k >= longProduct) {
+        // The native product transposes panels of the left operand again for every panel of columns. Long sums (weight
+        // gradients) are cheaper with the narrower operand on the left, and with its transpose made once.
+        if (!tb && m >= 2 * n) {
+          const turned = this.matMul(
+            { value: right, shape: right.shape },
+            { value: left, shape: left.shape },
+            true,
+            false,
+          )
+          return this.reshape(this.transpose(turned, [1, 0]), shape)
+        }
+        if (n >= manyColumns) {
+          left = this.#transposed(left, [1, 0])
+          flags.transA = int(0)
+        }
+      }
       const product = this.graph.op("Gemm", [left, right], { shape: [rows * m, n], dtype }, flags)
       return { value: this.#reshaped(product, shape), shape }
     }

@@ -7,7 +7,14 @@ export { layerNorm, rmsNorm } from "./layer-norm.ts"
 export { linear, matMul } from "./mat-mul.ts"
 export { type QuantilePosition, quantile, quantilePosition } from "./quantile.ts"
 export { recompute } from "./recompute.ts"
-export { defineKernel, type FusedKernel, fusedKernels, type KernelAttributes, type KernelInputs } from "./registry.ts"
+export {
+  defineKernel,
+  type FusedKernel,
+  fusedKernels,
+  type KernelAttributes,
+  type KernelFunction,
+  type KernelInputs,
+} from "./registry.ts"
 export { scatterRows } from "./scatter-rows.ts"
 export { softmaxCrossEntropy } from "./softmax-cross-entropy.ts"
 export { stopGradient } from "./stop-gradient.ts"

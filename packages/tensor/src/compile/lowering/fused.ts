@@ -1,8 +1,8 @@
 /** Lowerings of the project's own kernels to single nodes, or to fewer passes than their composites. */
 import type { Builder, Handle } from "../builder.ts"
-import { float, int, size, text } from "../graph.ts"
+import { float, int, size, text, type Value } from "../graph.ts"
 import type { Call, Lowering } from "./call.ts"
-import { structure } from "./structure.ts"
+import { split, structure } from "./structure.ts"
 
 const c = (b: Builder, x: number): Handle => b.uniform(Math.fround(x), [], "float32")
 
@@ -31,40 +31,62 @@ function positions(b: Builder, labels: Handle, classes: number) {
 }
 
 /**
- * The two order statistics around a quantile, then the interpolation. TopK of the shorter side: the cost grows with the
- * number of values kept, and equal values need no rule, as only values are used.
+ * The two order statistics around a quantile, then the interpolation. Selecting k values is linear, sorting them is not:
+ * so one side is selected unsorted, then its inner ends. Equal values need no rule, as only values are used.
  */
-function quantile({ b, x }: Call): Handle | undefined {
+const quantile: FusedLowering = ({ b, x }) => {
   const h = b.reshape(x("x"), [size(x("x").shape)])
   const n = h.shape[0]!
   const lower = b.known(x("lower"))
   const fraction = b.known(x("fraction"))
-  if (lower === undefined || fraction === undefined) return undefined
+  if (lower === undefined || fraction === undefined) return quantileAtRunTime(b, h, x("lower"), x("fraction"))
   const both = fraction !== 0 && lower + 1 < n
   const fromBelow = lower + (both ? 2 : 1)
   const fromAbove = n - lower
   const largest = fromAbove <= fromBelow
   const k = largest ? fromAbove : fromBelow
-  // Selecting k values is linear; sorting them is not. So: select the shorter side unsorted, then its two inner ends.
-  const side = topK(b, h, k, largest, false)
+  const side = topK(b, h, b.graph.indices([k]), k, largest, false)
   if (!both) return b.reduce(largest ? "ReduceMin" : "ReduceMax", side, [0], false)
-  const inner = topK(b, side, 2, !largest, true)
+  const inner = topK(b, side, b.graph.indices([2]), 2, !largest, true)
   const pick = (i: number) => b.reshape(b.slice(inner, [i], [i + 1]), [])
   const [a, next] = largest ? [pick(0), pick(1)] : [pick(1), pick(0)]
   return b.add(a, b.mul(b.sub(next, a), x("fraction")))
 }
 
-function topK(b: Builder, h: Handle, k: number, largest: boolean, sorted: boolean): Handle {
+/**
+ * The same where the position is known at run time only: the number of values to select is an operand. The values from
+ * the position upwards are `side`; its length here is a bound.
+ */
+function quantileAtRunTime(b: Builder, h: Handle, lower: Handle, fraction: Handle): Handle {
+  const n = h.shape[0]!
+  const one = b.uniform(1, [1], "int32")
+  const count = b.sub(b.uniform(n, [1], "int32"), b.reshape(b.cast(lower, "int32"), [1]))
+  const inside = b.elementwise(
+    "Min",
+    [b.elementwise("Max", [count, one], "int32"), b.uniform(n, [1], "int32")],
+    "int32",
+  )
+  const side = topK(b, h, b.full(b.cast(inside, "int64")), n, true, false)
+  if (b.known(fraction) === 0) return b.reduce("ReduceMin", side, [0], false)
+  // The largest value has no next one: then one value is taken, and stands for both.
+  const few = b.elementwise("Min", [inside, b.uniform(2, [1], "int32")], "int32")
+  const inner = topK(b, side, b.full(b.cast(few, "int64")), 2, false, true)
+  const a = b.reshape(b.slice(inner, [0], [1]), [])
+  const next = b.reshape(b.gather(inner, b.sub(few, one), 0), [])
+  return b.add(a, b.mul(b.sub(next, a), fraction))
+}
+
+function topK(b: Builder, h: Handle, k: Value, length: number, largest: boolean, sorted: boolean): Handle {
   const [values] = b.graph.apply(
     "TopK",
-    [b.full(h), b.graph.indices([k])],
+    [b.full(h), k],
     [
-      { shape: [k], dtype: "float32" },
-      { shape: [k], dtype: "int64" },
+      { shape: [length], dtype: "float32" },
+      { shape: [length], dtype: "int64" },
     ],
     { axis: int(0), largest: int(largest ? 1 : 0), sorted: int(sorted ? 1 : 0) },
   )
-  return { value: values!, shape: [k] }
+  return { value: values!, shape: [length] }
 }
 
 /** Below this many elements another pass over a tensor is cheaper than three operators on single numbers. */
@@ -87,19 +109,63 @@ const adamw: FusedLowering = ({ b, x, attributes: { beta1, beta2, epsilon, decay
     return p.shape.length === 0 ? b.reshape(element, []) : element
   }
   const [one, two] = [single(0), single(1)]
-  const m = b.add(b.mul(x("first"), c(b, beta1)), g)
-  const v = b.add(b.mul(x("second"), c(b, beta2)), b.mul(g, g))
+  const kept = decay ? b.mul(p, b.sub(c(b, 1), b.mul(rate, c(b, decay)))) : p
+  const after = adamwUpdate(b, { kept, g, m: x("first"), v: x("second"), one, two, rate }, { beta1, beta2, epsilon })
+  const at = (h: Handle): Handle => ({ value: h.value, shape: p.shape })
+  return [...after.map(at), count]
+}
+
+interface AdamWOperands {
+  /** The parameter after weight decay. */
+  readonly kept: Handle
+  readonly g: Handle
+  readonly m: Handle
+  readonly v: Handle
+  /** 1−β₁ᵗ and 1−β₂ᵗ, broadcast against the parameter. */
+  readonly one: Handle
+  readonly two: Handle
+  readonly rate: Handle
+}
+
+function adamwUpdate(b: Builder, at: AdamWOperands, options: { beta1: number; beta2: number; epsilon: number }) {
+  const { beta1, beta2, epsilon } = options
+  const m = b.add(b.mul(at.m, c(b, beta1)), at.g)
+  const v = b.add(b.mul(at.v, c(b, beta2)), b.mul(at.g, at.g))
   const root = Math.sqrt(1 - beta2)
-  const base = b.div(b.mul(rate, c(b, (1 - beta1) / root)), one)
-  const small = size(p.shape) < smallParameter
-  const scale = small ? undefined : b.unary("Sqrt", two)
+  const base = b.div(b.mul(at.rate, c(b, (1 - beta1) / root)), at.one)
+  const scale = size(at.kept.shape) < smallParameter || size(at.two.shape) > 1 ? undefined : b.unary("Sqrt", at.two)
   const step = scale ? b.mul(base, scale) : base
   const floor = scale ? b.mul(scale, c(b, epsilon / root)) : c(b, epsilon / root)
-  const spread = scale ? b.unary("Sqrt", v) : b.unary("Sqrt", b.div(v, two))
+  const spread = scale ? b.unary("Sqrt", v) : b.unary("Sqrt", b.div(v, at.two))
   const change = b.div(b.mul(m, step), b.add(spread, floor))
-  const kept = decay ? b.mul(p, b.sub(c(b, 1), b.mul(rate, c(b, decay)))) : p
-  const at = (h: Handle): Handle => ({ value: h.value, shape: p.shape })
-  return [at(b.sub(kept, change)), at(m), at(v), count]
+  return [b.sub(at.kept, change), m, v] as const
+}
+
+/**
+ * Many small parameters of one shape as rows of one matrix, each with its own counters: a dozen operators for all of
+ * them, instead of for each. The numbers are those of the single update.
+ */
+const adamwGroup: FusedLowering = ({ b, x, attributes }) => {
+  const { beta1, beta2, epsilon, members } = attributes as Record<string, number>
+  const n = members!
+  const { shape } = x("parameter.0")
+  const all = (what: string) => Array.from({ length: n }, (_, i) => x(`${what}.${i}`))
+  const stacked = (what: string) => b.reshape(b.concat(all(what), 0), [n, size(shape)])
+  const parts = (h: Handle) =>
+    split(b, b.reshape(h, [n * shape[0]!, ...shape.slice(1)]), 0, new Array<number>(n).fill(shape[0]!))
+  const pair = (one: number, two: number) => b.constant(Float32Array.of(one, two), [1, 2], "float32")
+  const before = b.reshape(b.concat(all("count"), 0), [n, 2])
+  const count = b.add(b.mul(before, pair(beta1!, beta2!)), pair(1 - beta1!, 1 - beta2!))
+  const [one, two] = split(b, count, 1, [1, 1]) as [Handle, Handle]
+  const rate = x("rate")
+  const decays = Float32Array.from({ length: n }, (_, i) => attributes[`decay.${i}`] as number)
+  const decay = b.constant(decays, [n, 1], "float32")
+  const p = stacked("parameter")
+  const kept = decays.some((d) => d !== 0) ? b.mul(p, b.sub(c(b, 1), b.mul(decay, rate))) : p
+  const operands = { kept, g: stacked("gradient"), m: stacked("first"), v: stacked("second"), one, two, rate }
+  const after = adamwUpdate(b, operands, { beta1: beta1!, beta2: beta2!, epsilon: epsilon! })
+  const columns = [...after.map(parts), split(b, b.reshape(count, [2 * n]), 0, new Array<number>(n).fill(2))]
+  return Array.from({ length: n }, (_, i) => columns.map((column) => column[i]!)).flat()
 }
 
 /** A lowering that may decline, in which case the kernel's composite is traced. */
@@ -176,6 +242,7 @@ export const fused: Record<string, FusedLowering> = {
     return b.scatterRows(x("x"), b.reshape(indices, [size(indices.shape)]), rows)
   },
   ExpAdamW: adamw,
+  ExpAdamWGroup: adamwGroup,
   ExpBarrier: ({ b, x }) => {
     // A reshape to a shape known only at run time: shape + [e > e], where e is an element of `after`. Costs nothing, waits
     // for `after`, and no optimiser can see that it is the identity.

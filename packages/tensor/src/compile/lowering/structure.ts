@@ -78,7 +78,8 @@ function topK({ b, x, attributes: { k, sorted } }: Call): readonly Handle[] {
   return [{ value: values!, shape }, b.cast({ value: indices!, shape }, "int32")]
 }
 
-function split(b: Builder, h: Handle, axis: number, sizes: readonly number[]): Handle[] {
+/** Parts of the given sizes along an axis. */
+export function split(b: Builder, h: Handle, axis: number, sizes: readonly number[]): Handle[] {
   let at = 0
   if (!b.isFull(h) || sizes.length === 1)
     return sizes.map((n) => {
