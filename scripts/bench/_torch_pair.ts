@@ -27,9 +27,8 @@ export interface Pair {
   readonly peer: string
   readonly variants?: readonly (readonly string[])[]
   readonly step: Step
-  readonly params: HostTensors
-  /** Optimiser state and the like. */
-  readonly state: HostTensors
+  /** The whole state before the first step; the peer gets what is under "params.". */
+  readonly start: HostTensors
   readonly batch: HostTensors
   readonly rounds?: number
   /** Steps of one timed call. Default 10. */
@@ -68,10 +67,7 @@ class Peer {
 /** Runs the comparison and prints its row. With PROFILE=1, the time by operator of one step goes to standard error. */
 export async function comparePair(device: Device, pair: Pair): Promise<void> {
   const { name, rounds = 5, stepsPerCall = 10, tolerance = 1e-3, variants = [[]] } = pair
-  const start: HostTensors = {
-    ...Object.fromEntries(Object.entries(pair.params).map(([key, t]) => [`params.${key}`, t])),
-    ...pair.state,
-  }
+  const { start } = pair
   if (process.env["PROFILE"]) {
     for (const { op, count, milliseconds } of profileStep(pair.step, start, pair.batch, 5))
       console.error(`${milliseconds.toFixed(2).padStart(9)} ms ${String(count).padStart(6)} ${op}`)

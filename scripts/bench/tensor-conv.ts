@@ -2,7 +2,7 @@
  * Training steps of a small convolutional network (three 3×3 convolutions of 32, 64 and 64 channels with max pooling, a
  * linear head, images 32×32×3) on the cpu device beside the same model in PyTorch; see _torch_pair.ts.
  */
-import { initialise } from "@exp/nn"
+import { initialise, withPrefix } from "@exp/nn"
 import { derive, key } from "@exp/random"
 import { type HostTensors, linear, openDevice, softmaxCrossEntropy } from "@exp/tensor"
 import * as tf from "@tensorflow/tfjs-core"
@@ -33,8 +33,7 @@ await comparePair(device, {
     const scores = linear(tf.reshape(x, [batch, -1]), p["head.weight"]!, p["head.bias"])
     return tf.mean(softmaxCrossEntropy(scores, labels!)) as tf.Scalar
   }),
-  params,
-  state: adamState(params),
+  start: { ...withPrefix("params", params), ...adamState(params) },
   batch: {
     images: {
       data: Float32Array.from({ length: batch * 32 * 32 * 3 }, (_, i) => Math.sin(i * 0.37)),

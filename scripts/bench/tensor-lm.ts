@@ -2,7 +2,7 @@
  * Training steps of a decoder-only language model (vocabulary 4,096, context 128, tied head) on the cpu device beside
  * the same model in PyTorch; see _torch_pair.ts.
  */
-import { initLanguageModel, type LanguageModelConfig, languageModel } from "@exp/nn"
+import { initLanguageModel, type LanguageModelConfig, languageModel, withPrefix } from "@exp/nn"
 import { key } from "@exp/random"
 import { openDevice, softmaxCrossEntropy } from "@exp/tensor"
 import * as tf from "@tensorflow/tfjs-core"
@@ -42,8 +42,7 @@ for (const [width, batch] of [
       const scores = languageModel(p, tokens as tf.Tensor2D, config)
       return tf.mean(softmaxCrossEntropy(tf.reshape(scores, [-1, vocabulary]), tf.reshape(targets!, [-1]))) as tf.Scalar
     }),
-    params,
-    state: adamState(params),
+    start: { ...withPrefix("params", params), ...adamState(params) },
     batch: {
       tokens: rows(0),
       targets: rows(1),

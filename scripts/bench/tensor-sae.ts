@@ -2,7 +2,7 @@
  * Training steps of a wide sparse autoencoder (768 → 16,384 features, the 32 largest kept; Gao et al. 2024, arXiv
  * 2406.04093) on the cpu device beside the same model in PyTorch; see _torch_pair.ts.
  */
-import { initialise } from "@exp/nn"
+import { initialise, withPrefix } from "@exp/nn"
 import { derive, fillNormal, key } from "@exp/random"
 import { matMul, openDevice } from "@exp/tensor"
 import * as tf from "@tensorflow/tfjs-core"
@@ -33,8 +33,7 @@ await comparePair(device, {
     const error = tf.sub(tf.add(y, p["decoder.bias"]!), x!)
     return tf.mean(tf.sum(tf.mul(error, error), 1)) as tf.Scalar
   }),
-  params,
-  state: adamState(params),
+  start: { ...withPrefix("params", params), ...adamState(params) },
   batch: {
     x: { data: fillNormal(key(3), new Float32Array(batch * width)), shape: [batch, width], dtype: "float32" },
     rate: { data: Float32Array.of(1e-3), shape: [], dtype: "float32" },
