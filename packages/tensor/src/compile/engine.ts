@@ -169,7 +169,7 @@ export function openSession(model: Uint8Array, options: SessionOptions = {}): Se
       // On the CPU the builder has fused what can be fused: higher levels find nothing, and double the time to open.
       graphOptimizationLevel: provider === "cpu" ? "basic" : "all",
       enableMemPattern: false,
-// Whatever goes wrong is thrown.
+      // Whatever goes wrong is thrown.
       logSeverityLevel: 4,
       ...(provider === "cpu" ? {} : { executionProviders: [{ name: provider }, { name: "cpu" }] }),
       ...(resident ? { preferredOutputLocation: "gpu-buffer" } : {}),
