@@ -18,6 +18,7 @@ import type { ImportOptions } from "../packages/cli/src/commands/import.ts"
 import { exportCommand } from "../packages/cli/src/export-command.ts"
 import { importCommand } from "../packages/cli/src/import-command.ts"
 import { crc32c } from "../packages/cli/src/interchange/crc32c.ts"
+import { showCommand } from "../packages/cli/src/show-command.ts"
 import { captured } from "./captured.ts"
 import { emptyFolder, root } from "./exp.ts"
 
@@ -364,6 +365,23 @@ describe("TensorBoard's event files", () => {
       }),
     )
     expect(scalars).toEqual(points)
+  })
+})
+
+describe("imported runs without a metric of known direction", () => {
+  it("are shown all the same", async () => {
+    const chart = join(folder, "unknown.csv")
+    writeFileSync(chart, "Step,one - zorp,two - zorp\n0,1,2\n")
+    const other = join(folder, "unknown.db")
+    expect((await bring(other, [chart], { experiment: "odd" })).stderr).toContain(
+      "no metric of odd has a known direction",
+    )
+    const shown = await captured(() => showCommand("odd", { db: other, json: false }))
+    expect(shown.stdout).toContain("odd compares no metric")
+    await bring(other, [chart], { experiment: "odd", compare: "zorp", goal: "max" })
+    using store = openStore(other, { mode: "read" })
+    expect(store.experiments.get("odd")!.compare).toBe('["zorp"]')
+    expect(store.metrics.names().find(({ name }) => name === "zorp")!.goal).toBe("max")
   })
 })
 

@@ -112,7 +112,7 @@ export async function run(rounds = 7): Promise<Measurement[]> {
     await list("ls-status", "< 50", { status: "failed" })
     await list("ls-tag", "< 50", { tag: "good" })
     await list("ls-since", "< 50", { since: "1h" })
-    await list("ls-experiments", "< 150", {})
+    await list("ls-experiments", "< 500", {})
     await where("half", "tuner.rank > 32")
     await where("few", "tuner.rank = 7 and model.width = 70 and learningRate < 0.001")
     await where("all", "epochs = 12")

@@ -64,13 +64,11 @@ export function comparisonOfStore(store: Store, experiment: string, profile: str
   const declared = store.metrics.names().find(({ name }) => name === compared)
   const members = store.experiments.trials(experiment, profile).filter((member) => member.phase === "compare")
   const latest = new Map<string, RunListItem>()
-  for (const run of store.queries.runs({
-    experiment,
-    profile,
-    phase: "compare",
-    limit: 1_000_000,
-    metrics: [compared, ...costMetrics],
-  })) {
+  const place = { experiment, profile, phase: "compare", metrics: [compared, ...costMetrics] } as const
+  for (const run of store.queries.ofTrials(
+    members.map((member) => member.trialId),
+    place,
+  )) {
     const known = latest.get(run.trialId)
     if (known === undefined || (known.status !== "completed" && run.status === "completed"))
       latest.set(run.trialId, run)

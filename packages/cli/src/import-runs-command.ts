@@ -55,13 +55,13 @@ export async function importRuns(
       const experiment = run.record.places[0]?.experiment.name ?? null
       const report = bring(store, run, format)
       reports.push(report)
-      if (experiment !== null && run.foreign && (report.state === "imported" || report.state === "updated"))
-        touched.add(experiment)
+      const changed = report.state === "imported" || report.state === "updated" || options.compare !== undefined
+      if (experiment !== null && run.foreign && changed) touched.add(experiment)
       if (experiment !== null) own.add(experiment)
     }
     for (const note of notes) process.stderr.write(`${style("yellow", `  ${plainText(path)}: `)}${plainText(note)}\n`)
   }
-  for (const experiment of touched) arrange(store, experiment, options.compare)
+  for (const experiment of touched) arrange(store, experiment, options)
   if (output.json) process.stdout.write(`${json({ runs: reports })}\n`)
   explain(reports, own)
   if (reports.length === 0 || reports.every((report) => report.state === "unreadable")) process.exitCode = 2
@@ -148,7 +148,7 @@ const longestLabel = 80
  * that name no seed are numbered within their arm. What is compared is the metric that most runs have among those whose
  * direction is known, results on test data before others.
  */
-function arrange(store: Store, experiment: string, compare: string | undefined): void {
+function arrange(store: Store, experiment: string, { compare, goal }: ImportOptions): void {
   const members = membersOf(store, experiment)
   const value = (config: Readonly<Record<string, unknown>>, path: string) => JSON.stringify(config[path])
   const paths = [...new Set(members.flatMap((member) => Object.keys(member.config)))]
@@ -180,6 +180,13 @@ function arrange(store: Store, experiment: string, compare: string | undefined):
     throw new UsageError(
       `${experiment} has no metric ${compare}; it has ${metrics.map(({ name }) => name).join(", ")}.`,
     )
+  // An earlier import may have known no direction of it.
+  if (
+    compare !== undefined &&
+    goal !== undefined &&
+    metrics.some((metric) => metric.name === compare && metric.goal === null)
+  )
+    store.metrics.declare({ [compare]: { goal } })
   const best = metrics.filter(({ goal }) => goal !== null).sort((a, b) => rank(a) - rank(b))[0]?.name
   const chosen = compare ?? best
   regroup(store, experiment, places, chosen === undefined ? [] : [chosen])

@@ -1,4 +1,5 @@
 import { openStore, type Store } from "@exp/store"
+import { comparedMetrics } from "./compare/subjects.ts"
 import { byPoint, comparisonOfStore, summarise } from "./comparison-table.ts"
 import { runNamed } from "./find-run.ts"
 import { json } from "./json.ts"
@@ -26,6 +27,18 @@ export async function showCommand(id: string, output: { db: string; json: boolea
 }
 
 function showExperiment(store: Store, name: string, output: { json: boolean }): void {
+  if (comparedMetrics(store, name).length === 0) {
+    // Imported runs whose metrics have no known direction.
+    if (output.json)
+      process.stdout.write(
+        `${json({ experiment: store.experiments.get(name), tags: store.tags.of("experiment", name), profiles: [] })}\n`,
+      )
+    else
+      process.stdout.write(
+        `${plainText(name)} compares no metric, so there is no table of it; exp ls ${plainText(JSON.stringify(name))} lists its runs, exp compare --metric compares them.\n`,
+      )
+    return
+  }
   const profiles = store.experiments.profiles(name)
   const summaries = profiles.map((profile) => ({
     profile,

@@ -326,7 +326,7 @@ function dropWaiting(connection: Connection, trialId: string, now: number): read
        JOIN experiment_trials other ON other.experiment_id = x.experiment_id
        JOIN runs r ON r.trial_id = other.trial_id AND r.status IN ('queued', 'running')
        WHERE x.trial_id = ? AND x.current = 1
-         AND NOT EXISTS (SELECT 1 FROM runs done WHERE done.trial_id = x.trial_id AND done.status = 'completed')`,
+         AND NOT EXISTS (SELECT 1 FROM runs done WHERE done.trial_id = x.trial_id AND +done.status = 'completed')`,
     )
     .get(trialId)!.n
   if (waits === 0) return []

@@ -285,6 +285,7 @@ export class Experiments {
    * Counts of the current trials by the state of their latest run; `waiting` have none. A live run with an expired
    * lease counts as `lost` only, one that a stopping rule ended as `stopped` only.
    */
+  // The plus keeps SQLite from looking through all completed runs, by the index on states, for each trial.
   progress(experiment: string, profile = "default", now = Date.now()): Progress {
     const counts = {
       queued: 0,

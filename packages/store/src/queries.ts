@@ -147,13 +147,29 @@ export class Queries {
     return this.#connection.snapshot(() => this.#items(ids, filter, now))
   }
 
-  /** The newest completed run of each trial that has one. */
+  /** All runs of some trials, the newest first, in the place that the filter names: quicker than a list when they are few. */
+  ofTrials(trialIds: readonly string[], filter: RunFilter = {}, now = Date.now()): RunListItem[] {
+    return this.#connection.snapshot(() => {
+      const ids = this.#connection
+        .sql<{ id: number }>(
+          "SELECT r.id FROM json_each(?) j JOIN runs r ON r.trial_id = j.value WHERE r.deleted_at IS NULL",
+        )
+        .all(JSON.stringify([...new Set(trialIds)]))
+        .map((row) => row.id)
+      return this.#items(ids, filter, now)
+    })
+  }
+
+  /**
+   * The newest completed run of each trial that has one. (The plus in this SQL keeps SQLite from looking through all
+   * completed runs, by the index on states, for each trial.)
+   */
   newestCompleted(trialIds: readonly string[]): Map<string, number> {
     return new Map(
       this.#connection
         .sql<{ trialId: string; id: number }>(
           `SELECT r.trial_id, max(r.id) AS id FROM json_each(?) j JOIN runs r ON r.trial_id = j.value
-           WHERE r.status = 'completed' AND r.deleted_at IS NULL GROUP BY r.trial_id`,
+           WHERE +r.status = 'completed' AND r.deleted_at IS NULL GROUP BY r.trial_id`,
         )
         .all(JSON.stringify(trialIds))
         .map((row) => [row.trialId, row.id]),

@@ -463,7 +463,7 @@ export class Samples implements Buffered {
                  JOIN experiment_trials x ON x.experiment_id = e.id AND x.phase = 'compare' AND x.current = 1
                  JOIN trials t ON t.id = x.trial_id
                  JOIN competitors c ON c.run_id = (SELECT max(r.id) FROM runs r
-                   WHERE r.trial_id = x.trial_id AND r.status = 'completed' AND r.deleted_at IS NULL)
+                   WHERE r.trial_id = x.trial_id AND +r.status = 'completed' AND r.deleted_at IS NULL)
                  WHERE e.name IN (SELECT value FROM json_each(?)) AND x.profile = ? ORDER BY e.name, x.position`,
               )
               .all(request.experiments.length, JSON.stringify(request.experiments), request.profile ?? "default")
