@@ -61,9 +61,9 @@ export default Experiment.make("ist.lm", {
       tune: false,
     },
     // The paper's setting: LLaMA-7B, 32 blocks of which 8 are trained and 16 suppressed, LoRA of rank 32. mem/* and
-    // flops/* are those of that model at batches of 16 × 256 tokens, traced from shapes; the few steps are taken by a narrow
-    // model of as many blocks. The real thing needs LLaMA's weights, commonsense-170k (about 31,900 steps) and a GPU with
-    // 80 GB in this float32 form.
+    // flops/* are those of that model at batches of 16 × 256 tokens in float32, traced from shapes; the few steps are taken
+    // by a narrow model of as many blocks. The real thing needs LLaMA's weights, commonsense-170k (about 31,900 steps) and,
+    // in float32, 104 GB of device memory for the dense arm and 91 GB for the others; about half in half precision.
     paper: {
       base: {
         model: { depth: 32, width: 32, mlpWidth: 64 },
