@@ -123,6 +123,17 @@ export function trainedCount(choice: LayerChoice, layers: number): number {
   }
 }
 
+/** Why a model of so many layers does not allow a choice; undefined when it does. For the checks of configs. */
+export function layerObjection(choice: LayerChoice, layers: number): string | undefined {
+  try {
+    trainedCount(choice, layers)
+    return undefined
+  } catch (error) {
+    if (error instanceof TooFewLayers) return `a choice that suits the model (${error.message})`
+    throw error
+  }
+}
+
 /**
  * The state of a layer choice during a training: the scores, and how often each layer was trained. Every draw is a
  * function of seed, step and scores, so that scores and counts are all there is to save.

@@ -18,13 +18,29 @@ import {
   windowBatch,
   windowCount,
 } from "./byte-language.ts"
-import { LayerChoice, roundSamples } from "./layer-choice.ts"
+import { LayerChoice, layerObjection, roundSamples } from "./layer-choice.ts"
 import { initModules, LayerModules, moduleShapes } from "./layer-modules.ts"
 import type { LayeredModel } from "./layered-step.ts"
 import { type LedgerSubject, layeredMetrics, trainLayered } from "./layered-training.ts"
 
-/** Config of {@link LayeredLanguage}. */
-export const LayeredLanguageConfig = Schema.Struct({
+/**
+ * LLaMA-7B's sizes for accounting: 32 blocks of width 4096. Its gated perceptron has three maps of 4096 × 11008; here two
+ * of 4096 × 16512, the same number of weights and operations. Positions are left out.
+ */
+export const llama7b: LanguageModelConfig = {
+  vocabulary: 32_000,
+  width: 4096,
+  depth: 32,
+  heads: 32,
+  mlpWidth: 16_512,
+  context: 256,
+  positions: "none",
+  norm: "rms",
+  biases: false,
+  tiedHead: false,
+}
+
+const Fields = Schema.Struct({
   model: Schema.Struct(ByteModelFields).pipe(described("the byte-level decoder"), defaultsTo({})),
   pretrainSteps: atLeast(1).pipe(described("steps of the pre-training on Moby Dick, a stage"), defaultsTo(1000)),
   modules: LayerModules.annotate({ description: "the modules of every block" }),
@@ -52,24 +68,19 @@ export const LayeredLanguageConfig = Schema.Struct({
     defaultsTo("own"),
   ),
 })
-export type LayeredLanguageConfig = typeof LayeredLanguageConfig.Type
 
-/**
- * LLaMA-7B's sizes for accounting: 32 blocks of width 4096. Its gated perceptron has three maps of 4096 × 11008; here two
- * of 4096 × 16512, the same number of weights and operations. Positions are left out.
- */
-export const llama7b: LanguageModelConfig = {
-  vocabulary: 32_000,
-  width: 4096,
-  depth: 32,
-  heads: 32,
-  mlpWidth: 16_512,
-  context: 256,
-  positions: "none",
-  norm: "rms",
-  biases: false,
-  tiedHead: false,
-}
+/** Config of {@link LayeredLanguage}. */
+export const LayeredLanguageConfig = Fields.pipe(
+  Schema.check(
+    Schema.makeFilter(({ model, layers, ledger }: typeof Fields.Type) => {
+      if (model.width % 4 !== 0) return `model.width must be a multiple of the 4 heads, got ${model.width}`
+      if (ledger === "llama-7b" && model.depth !== llama7b.depth)
+        return `a ledger of llama-7b needs model.depth ${llama7b.depth}, got ${model.depth}`
+      return layerObjection(layers, model.depth)
+    }),
+  ),
+)
+export type LayeredLanguageConfig = typeof LayeredLanguageConfig.Type
 
 /** A language model by its shapes, as the subject of a ledger for batches of `size` full contexts. */
 export function languageLedger(config: LanguageModelConfig, modules: LayerModules, size: number): LedgerSubject {

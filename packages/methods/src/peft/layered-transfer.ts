@@ -11,7 +11,7 @@ import { type DeviceName, decodeSafetensors, type HostTensors } from "@exp/tenso
 import type * as tf from "@tensorflow/tfjs-core"
 import * as Schema from "effect/Schema"
 import { atLeast, defaultsTo, described } from "../config-fields.ts"
-import { LayerChoice, roundSamples } from "./layer-choice.ts"
+import { LayerChoice, layerObjection, roundSamples } from "./layer-choice.ts"
 import { initModules, LayerModules } from "./layer-modules.ts"
 import type { LayeredModel } from "./layered-step.ts"
 import { layeredMetrics, trainLayered } from "./layered-training.ts"
@@ -23,8 +23,7 @@ import { VisionTransferConfig } from "./vision-transfer.ts"
 const { source, target, epochs, batchSize, learningRate, weightDecay, dropout, holdout, pretrainSteps } =
   VisionTransferConfig.fields
 
-/** Config of {@link LayeredTransfer}. */
-export const LayeredTransferConfig = Schema.Struct({
+const Fields = Schema.Struct({
   source,
   target,
   model: Schema.Literals(["tinyvit", "vit-b16"]).pipe(
@@ -58,6 +57,15 @@ export const LayeredTransferConfig = Schema.Struct({
     defaultsTo(0),
   ),
 })
+
+/** Config of {@link LayeredTransfer}. */
+export const LayeredTransferConfig = Fields.pipe(
+  Schema.check(
+    Schema.makeFilter(({ model, depth, layers }: typeof Fields.Type) =>
+      layerObjection(layers, model === "vit-b16" ? namedVit("base").depth : depth),
+    ),
+  ),
+)
 export type LayeredTransferConfig = typeof LayeredTransferConfig.Type
 
 /** A vision transformer as a model with modules. A batch holds `images`, `labels` int32 and `weights`. */

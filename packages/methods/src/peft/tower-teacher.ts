@@ -5,14 +5,13 @@ import { Metric, Task } from "@exp/spec"
 import type { DeviceName, HostTensors } from "@exp/tensor"
 import * as Schema from "effect/Schema"
 import { atLeast, defaultsTo, described, nonNegative, positive } from "../config-fields.ts"
-import { LayerChoice, roundSamples } from "./layer-choice.ts"
+import { LayerChoice, layerObjection, roundSamples } from "./layer-choice.ts"
 import { initModules, LayerModules } from "./layer-modules.ts"
 import { layeredMetrics, trainLayered } from "./layered-training.ts"
 import { largestScores, type TowerConfig, teacherWeights, towerModel, towerScores, towerWeights } from "./tower.ts"
 import { paddedRows } from "./tuned-training.ts"
 
-/** Config of {@link TowerTeacher}. */
-export const TowerTeacherConfig = Schema.Struct({
+const Fields = Schema.Struct({
   depth: atLeast(1).pipe(described("layers of the tower"), defaultsTo(12)),
   width: atLeast(2).pipe(described("D, width of the residual stream"), defaultsTo(24)),
   hidden: atLeast(1).pipe(described("H, units of a layer"), defaultsTo(48)),
@@ -36,6 +35,18 @@ export const TowerTeacherConfig = Schema.Struct({
     defaultsTo("test"),
   ),
 })
+
+/** Config of {@link TowerTeacher}. */
+export const TowerTeacherConfig = Fields.pipe(
+  Schema.check(
+    Schema.makeFilter(({ depth, layers, teacherLayers }: typeof Fields.Type) => {
+      const wrong = teacherLayers.find((layer) => layer >= depth)
+      return wrong === undefined
+        ? layerObjection(layers, depth)
+        : `teacherLayers names layer ${wrong}, but the tower has ${depth} layers, 0 to ${depth - 1}`
+    }),
+  ),
+)
 export type TowerTeacherConfig = typeof TowerTeacherConfig.Type
 
 const classes = 10
@@ -60,9 +71,6 @@ export const TowerTeacher = Task.make("tower-teacher", {
     const { width, batchSize, steps, trainRows, testRows, modules, layers } = config
     const { seed } = trial
     const tower: TowerConfig = { depth: config.depth, width, hidden: config.hidden, classes }
-    const wrong = config.teacherLayers.find((layer) => layer >= config.depth)
-    if (wrong !== undefined)
-      throw new RangeError(`teacherLayers names layer ${wrong}, but the tower has ${config.depth} layers`)
     const weights = towerWeights(tower, seed)
     const teacher = teacherWeights(tower, weights, config.teacherLayers, config.teacherRank, seed)
     const model = towerModel(tower)

@@ -549,6 +549,7 @@ describe("the tower-teacher task", () => {
     expect(validation.logged.has("test/loss")).toBe(false)
     expect(last(validation, "val/loss")).not.toBe(last(test, "test/loss"))
     await expect(run({ teacherLayers: [7] })).rejects.toThrow(/layer 7.*4 layers/)
+    await expect(run({ depth: 3, layers: Ist() })).rejects.toThrow(/3 layers with trainedShare 0.25 train no layer/)
     freeKeptPrograms()
   })
 })
