@@ -22,22 +22,22 @@ export function readMigrations(): readonly Migration[] {
     .map(({ tag }) => ({ name: tag, sql: readFileSync(new URL(`${tag}.sql`, folder), "utf8") }))
 }
 
-const number = (connection: Connection, pragma: string) =>
-  connection.attempt(() => connection.sqlite.pragma(pragma, { simple: true })) as number
-
 /**
  * Checks that the file is ours and not newer than this program (`NotADatabase`, `NewerDatabase`), and returns its
  * schema version: 0 for an empty file.
  */
 export function schemaVersion(connection: Connection, known: number): number {
-  const version = number(connection, "user_version")
-  const owner = number(connection, "application_id")
-  if (owner !== applicationId) {
-    const tables = connection.attempt(() =>
-      connection.sqlite.prepare("SELECT count(*) FROM sqlite_schema").pluck().get(),
-    ) as number
-    if (tables > 0 || version > 0) throw new NotADatabase(connection.path, "it is another program's SQLite file")
-  }
+  const { sqlite } = connection
+  const pragma = (name: string) => sqlite.pragma(name, { simple: true }) as number
+  const read = () => ({
+    version: pragma("user_version"),
+    owner: pragma("application_id"),
+    tables: sqlite.prepare("SELECT count(*) FROM sqlite_schema").pluck().get() as number,
+  })
+  // One snapshot: else another process may create its tables between two of these, and they would look like a stranger's.
+  const { version, owner, tables } = connection.attempt(sqlite.inTransaction ? read : sqlite.transaction(read))
+  if (owner !== applicationId && (tables > 0 || version > 0))
+    throw new NotADatabase(connection.path, "it is another program's SQLite file")
   if (version > known) throw new NewerDatabase(connection.path, version, known)
   return version
 }
