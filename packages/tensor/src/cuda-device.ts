@@ -10,8 +10,8 @@ import { createRequire } from "node:module"
 import { dirname, join } from "node:path"
 import * as tf from "@tensorflow/tfjs-core"
 import { CompiledProgram } from "./compile/compiled-program.ts"
-import { loadRuntime, openSession } from "./compile/engine.ts"
-import { encodeModel } from "./compile/onnx.ts"
+import { loadRuntime } from "./compile/engine.ts"
+import { whyProviderFails } from "./compile/probe-provider.ts"
 import { DeviceUnavailable } from "./errors.ts"
 import { FallbackProgram } from "./fallback-program.ts"
 import { EagerProgram } from "./program.ts"
@@ -66,23 +66,12 @@ function openCompiledCuda(eager: () => Promise<Device>): Device {
         `beside libonnxruntime.so.1 in node_modules/onnxruntime-node (its own install script, with ` +
         "ONNXRUNTIME_NODE_INSTALL=cuda12, fetches 179 MB from outside the registry), with CUDA and cuDNN 9",
     )
-  const type = { shape: [1], dtype: "float32" as const }
-  const model = encodeModel({
-    name: "probe",
-    nodes: [{ op: "Neg", domain: "", name: "n", inputs: ["x"], outputs: ["y"], attributes: {} }],
-    initializers: [],
-    inputs: [{ name: "x", type }],
-    outputs: [{ name: "y", type }],
-  })
-  try {
-    openSession(model, { provider: "cuda" }).release()
-  } catch (error) {
-    const message = error instanceof Error ? error.message.split("\n")[0]! : String(error)
+  const failure = whyProviderFails("cuda")
+  if (failure !== undefined)
     throw new DeviceUnavailable(
       "cuda",
-      `the CUDA provider of ONNX Runtime does not start (${message}); ldd ${library} shows what it lacks`,
+      `the CUDA provider of ONNX Runtime does not start (${failure}); ldd ${library} shows what it lacks`,
     )
-  }
   return {
     name: "cuda",
     compiles: true,

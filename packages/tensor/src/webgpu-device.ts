@@ -1,7 +1,7 @@
 /** `webgpu`: steps compiled for ONNX Runtime's WebGPU provider, their state in the memory of the GPU. */
 import { type Adapter, findAdapter, noAdapter, requireVulkanLoader } from "./adapter.ts"
-import { loadRuntime, openSession } from "./compile/engine.ts"
-import { encodeModel } from "./compile/onnx.ts"
+import { loadRuntime } from "./compile/engine.ts"
+import { whyProviderFails } from "./compile/probe-provider.ts"
 import { ResidentProgram, type Target } from "./compile/resident-program.ts"
 import { portableOperators } from "./compile/webgpu/portable-operators.ts"
 import { DeviceUnavailable } from "./errors.ts"
@@ -22,7 +22,7 @@ export async function openCompiledWebgpu(eager: () => Promise<Device>): Promise<
       `onnxruntime-node ${version} has no WebGPU provider for ${process.platform}-${process.arch}`,
     )
   requireVulkanLoader("webgpu")
-  await tryProvider()
+  tryProvider()
   // The runtime does not say which adapter it took; it asks for the same one as Dawn does here, which may be missing.
   const adapter = await findAdapter("webgpu").catch((error: unknown) => {
     if (error instanceof DeviceUnavailable) return undefined
@@ -53,25 +53,16 @@ export function nameOf(adapter: Adapter | undefined): string {
   return `${adapter.description}${adapter.software ? ", a software adapter: for tests only, slower than cpu" : ""}`
 }
 
-let tried: Promise<void> | undefined
+let tried: { readonly failure: string | undefined } | undefined
 
-/** Makes a session, once: whether there is an adapter is not known before. */
-function tryProvider(): Promise<void> {
-  tried ??= (async () => {
-    const type = { shape: [1], dtype: "float32" as const }
-    const model = encodeModel({
-      name: "probe",
-      nodes: [{ op: "Neg", domain: "", name: "n", inputs: ["x"], outputs: ["y"], attributes: {} }],
-      initializers: [],
-      inputs: [{ name: "x", type }],
-      outputs: [{ name: "y", type }],
-    })
-    try {
-      openSession(model, { provider: "webgpu" }).release()
-    } catch (error) {
-      const message = error instanceof Error ? error.message.split("\n")[0]! : String(error)
-      throw new DeviceUnavailable("webgpu", /No supported adapters|WebGPU adapter/.test(message) ? noAdapter : message)
-    }
-  })()
-  return tried
+/**
+ * Makes a session, once.
+ *
+ * @throws DeviceUnavailable when the provider finds no adapter or does not start
+ */
+function tryProvider(): void {
+  tried ??= { failure: whyProviderFails("webgpu") }
+  const { failure } = tried
+  if (failure !== undefined)
+    throw new DeviceUnavailable("webgpu", /No supported adapters|WebGPU adapter/.test(failure) ? noAdapter : failure)
 }

@@ -119,8 +119,8 @@ function rankingSection({ store, experiment, profile }: Source): Markup | undefi
   const bar = (low: number | null, score: number | null, high: number | null): Markup | string => {
     if (score === null) return "–"
     const [a, b] = [at(low ?? score), at(high ?? score)]
-    const style = `left:${a.toFixed(1)}%;width:${(b - a).toFixed(1)}%`
-    return html`<span class="bar"><i style="${style}"></i><b style="left:${at(score).toFixed(1)}%"></b></span>`
+    const interval = `left:${a.toFixed(1)}%;width:${(b - a).toFixed(1)}%`
+    return html`<span class="bar"><i style="${interval}"></i><b style="left:${at(score).toFixed(1)}%"></b></span>`
   }
   const cell = (x: number | null) => (x === null ? "–" : number(x))
   return html`<h2>Ranking by single results</h2>
@@ -307,14 +307,13 @@ export async function reportPage(store: Store, experiment: string, profile: stri
   const { completed, total, running, failed } = store.experiments.progress(experiment, profile)
   const tags = store.tags.of("experiment", experiment)
   const first = comparedMetrics(store, experiment)[0]
-  const best = first === undefined ? undefined : summarise(comparisonOfStore(store, experiment, profile)).conditions
   const facts: (Markup | undefined)[] = [
     html`<li><b>${completed}</b> of ${total} trials finished</li>`,
     running > 0 ? html`<li><b>${running}</b> running</li>` : undefined,
     failed > 0 ? html`<li class="bad"><b>${failed}</b> failed</li>` : undefined,
     profile === "default" ? undefined : html`<li>profile <b>${profile}</b></li>`,
     tags.length > 0 ? html`<li>tags <b>${tags.join(", ")}</b></li>` : undefined,
-    best === undefined ? undefined : html`<li>compares <b>${first}</b></li>`,
+    first === undefined ? undefined : html`<li>compares <b>${first}</b></li>`,
   ]
   const sections = [
     await resultSection(source),
