@@ -5,6 +5,7 @@ import { ShapeMismatch } from "../errors.ts"
 import { checkState, describeShape } from "../program.ts"
 import type { HostType, Randomness, Step } from "../step.ts"
 import type { Builder } from "./builder.ts"
+import { foldFactors } from "./fold-factors.ts"
 import type { Value } from "./graph.ts"
 import { type Trace, traced } from "./tracer.ts"
 
@@ -61,7 +62,7 @@ export function traceStep(step: Step, state: Shapes, batch: Shapes): TracedStep 
     const metrics: Record<string, Value> = {}
     for (const [name, tensor] of Object.entries(result.metrics))
       metrics[name] = output(builder, trace, `metric "${name}"`, tensor)
-    return { state: before.values, batch: fed.values, draws, next, metrics }
+    return foldFactors({ state: before.values, batch: fed.values, draws, next, metrics })
   })
 }
 

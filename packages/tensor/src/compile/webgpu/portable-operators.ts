@@ -184,7 +184,9 @@ export const portableOperators: Replacements = {
       const last = axes.length - 1
       return b.full(b.transpose(handle(v), [...axes.slice(0, -2), last, last - 1]))
     }
-    return [b.graph.op("MatMul", [operand(x!, "transA"), operand(y!, "transB")], node.outputs[0]!)]
+    const product = b.graph.op("MatMul", [operand(x!, "transA"), operand(y!, "transB")], node.outputs[0]!)
+    const alpha = single(node.attributes["alpha"], 1)
+    return alpha === 1 ? [product] : one(b.mul(handle(product), b.uniform(alpha, [], "float32")), b)
   },
   LogSoftmax: (b, [x], node) => {
     const axis = (single(node.attributes["axis"], -1) + x!.shape.length) % x!.shape.length
