@@ -57,7 +57,7 @@ const foldBinary: Record<string, (a: number, b: number) => number> = {
 const longProduct = 512
 
 /** From this many columns on, a left operand that is transposed panel by panel costs more than one transposition. */
-const manyColumns = 768
+const manyColumns = 64
 
 /** Builds a graph from handles. */
 export class Builder {
