@@ -1,5 +1,16 @@
 /** The pre-norm transformer block: x + attention(norm1(x)), then x + mlp(norm2(x)), with exact GELU. */
-import { attention, gelu, layerNorm, linear, mergeHeads, splitHeads, type Tensors } from "@exp/tensor"
+import {
+  absorbNorm,
+  attention,
+  gelu,
+  layerNorm,
+  linear,
+  mergeHeads,
+  splitHeads,
+  standardise,
+  type Tensors,
+  worthAbsorbing,
+} from "@exp/tensor"
 import * as tf from "@tensorflow/tfjs-core"
 
 /** Places where a method can change a block. Each function must be pure. */
@@ -49,17 +60,31 @@ export function transformerBlock(params: Tensors, block: number, x: tf.Tensor, o
     const y = linear(x, p(`${name}.weight`), p(`${name}.bias`))
     return hooks.linear ? hooks.linear(name, x, y) : y
   }
-  const norm = (name: string, x: tf.Tensor) => layerNorm(x, p(`${name}.scale`), p(`${name}.bias`), epsilon)
+  /** Linear maps of one normalised input. A method that changes the maps needs that input as it is. */
+  const normalisedMaps = (norm: string, x: tf.Tensor, names: readonly string[]): readonly tf.Tensor[] => {
+    const [scale, shift] = [p(`${norm}.scale`), p(`${norm}.bias`)]
+    const columns = names.reduce((n, name) => n + p(`${name}.weight`).shape[1]!, 0)
+    if (hooks.linear || !worthAbsorbing(x.size / scale.size, columns)) {
+      const h = layerNorm(x, scale, shift, epsilon)
+      return names.map((name) => map(name, h))
+    }
+    const normal = standardise(x, epsilon)
+    return names.map((name) => {
+      const { weight, bias } = absorbNorm(p(`${name}.weight`), p(`${name}.bias`), scale, shift)
+      return linear(normal, weight, bias)
+    })
+  }
   const residual = (x: tf.Tensor, branch: "attention" | "mlp", z: tf.Tensor) =>
     tf.add(x, hooks.residual ? hooks.residual(block, branch, z) : z)
 
-  const h = norm(`${at}.norm1`, x)
-  const [query, key, value] = (["query", "key", "value"] as const).map((name) =>
-    splitHeads(map(`${at}.attention.${name}`, h), heads),
-  )
+  const [query, key, value] = normalisedMaps(
+    `${at}.norm1`,
+    x,
+    (["query", "key", "value"] as const).map((name) => `${at}.attention.${name}`),
+  ).map((y) => splitHeads(y, heads))
   const mixed = mergeHeads(attention(query!, key!, value!, mask))
   const y = residual(x, "attention", map(`${at}.attention.output`, mixed))
-  const hidden = gelu(map(`${at}.mlp.fc1`, norm(`${at}.norm2`, y)))
+  const hidden = gelu(normalisedMaps(`${at}.norm2`, y, [`${at}.mlp.fc1`])[0]!)
   const z = map(`${at}.mlp.fc2`, hidden)
   return residual(y, "mlp", hooks.afterMlp ? hooks.afterMlp(block, z) : z)
 }

@@ -1,4 +1,4 @@
-import { fillNormal, key } from "@exp/random"
+import { derive, fillNormal, key } from "@exp/random"
 import { type HostTensors, makeRandomness, openDevice, softmaxCrossEntropy, valueAndGradients } from "@exp/tensor"
 import * as tf from "@tensorflow/tfjs-core"
 import { describe, expect, it } from "vitest"
@@ -252,4 +252,52 @@ describe.each(backends)("vit on %s", (_, backend) => {
       expect(() => vit(rest, tf.tensor4d(images, [3, 8, 8, 1]), config)).toThrow("blocks.1.norm2.scale")
     })
   })
+})
+
+it("a layer norm inside the linear maps that follow it changes neither scores nor gradients", async () => {
+  // So few columns, and so many rows, that blocks take the norms into the maps; a hook that changes nothing forbids it.
+  const config: VitConfig = { ...tinyVit(3, 2), width: 8, heads: 2, mlpWidth: 12 }
+  const batch = 8
+  const images: HostTensors = {
+    images: {
+      data: fillNormal(key(5), new Float32Array(batch * 784)),
+      shape: [batch, 28, 28, 1],
+      dtype: "float32",
+    },
+  }
+  const params = Object.fromEntries(
+    Object.entries(initVit(config, key(3))).map(([name, tensor]) => [
+      name,
+      // Scales and shifts that are not one and zero.
+      { ...tensor, data: fillNormal(derive(key(4), name), new Float32Array(tensor.data.length)) },
+    ]),
+  )
+  const device = await openDevice("cpu")
+  const run = async (hooks: Parameters<typeof vit>[3]) => {
+    const program = device.compile((state, x) => {
+      const { value, gradients } = valueAndGradients(
+        (p) => tf.mean(tf.square(vit(p, x["images"] as tf.Tensor4D, config, hooks))) as tf.Scalar,
+        state,
+      )
+      return { state, metrics: { ...gradients, value } }
+    })
+    program.load(params)
+    const metrics = await program.run(images, { seed: 0, step: 0 })
+    const { nodes } = program.graph!()!.cost
+    program.dispose()
+    return { metrics, nodes }
+  }
+  const absorbed = await run({})
+  const plain = await run({ linear: (_, __, y) => y })
+  expect(absorbed.nodes).not.toBe(plain.nodes)
+  expect(Object.keys(absorbed.metrics).sort()).toEqual(Object.keys(plain.metrics).sort())
+  for (const [name, { data }] of Object.entries(plain.metrics)) {
+    const largest = Math.max(1e-2, ...Array.from(data, (x) => Math.abs(Number(x))))
+    data.forEach((x, i) => {
+      expect(Math.abs(Number(absorbed.metrics[name]!.data[i]) - Number(x)), `${name}[${i}]`).toBeLessThan(
+        1e-4 * largest,
+      )
+    })
+  }
+  device.dispose()
 })

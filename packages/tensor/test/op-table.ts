@@ -615,10 +615,28 @@ export const opCases: readonly OpCase[] = [
   },
   // our own
   { op: "gelu", inputs: { x: real([2, 5]) }, f: ({ x }) => ops.gelu(x!) },
+  { op: "gelu", note: "wide", inputs: { x: real([1, 1030]) }, f: ({ x }) => ops.gelu(x!) },
   {
     op: "layerNorm",
     inputs: { x: real([3, 6]), s: real([6], 2), b: real([6], 3) },
     f: ({ x, s, b }) => ops.layerNorm(x!, s!, b!),
+    tolerance: 1e-5,
+    slope: 5e-2,
+  },
+  {
+    op: "standardise",
+    inputs: { x: real([3, 6]) },
+    f: ({ x }) => ops.standardise(x!),
+    tolerance: 1e-5,
+    slope: 5e-2,
+  },
+  {
+    op: "absorbNorm",
+    inputs: { x: real([3, 6]), w: real([6, 2], 4), c: real([2], 5), s: real([6], 2), b: real([6], 3) },
+    f: ({ x, w, c, s, b }) => {
+      const { weight, bias } = ops.absorbNorm(w!, c!, s!, b!)
+      return ops.linear(ops.standardise(x!), weight, bias)
+    },
     tolerance: 1e-5,
     slope: 5e-2,
   },

@@ -1,5 +1,6 @@
 /** Normalisation of the last axis. */
 import * as tf from "@tensorflow/tfjs-core"
+import { matMul } from "./mat-mul.ts"
 import { defineKernel, values } from "./registry.ts"
 
 /** Gradient for the input: `inv·(dŷ − mean(dŷ) − x̂·mean(dŷ·x̂))` with `dŷ = dy·scale`. */
@@ -76,6 +77,69 @@ const kernel = defineKernel({
     },
   },
 })
+
+/** Gradient of {@link standardise}: `inv·(dy − mean(dy) − x̂·mean(dy·x̂))`. */
+const standardiseGradient = defineKernel({
+  name: "ExpStandardiseGrad",
+  composite: ({ normal, inverse, dy }) => {
+    const centre = tf.mean(dy!, -1, true)
+    const slope = tf.mean(tf.mul(dy!, normal!), -1, true)
+    return tf.mul(inverse!, tf.sub(tf.sub(dy!, centre), tf.mul(normal!, slope)))
+  },
+})
+
+const standardiseKernel = defineKernel({
+  name: "ExpStandardise",
+  composite: ({ x }, { epsilon }) => {
+    const centred = tf.sub(x!, tf.mean(x!, -1, true))
+    const inverse = tf.rsqrt(tf.add(tf.mean(tf.square(centred), -1, true), epsilon as number))
+    return [tf.mul(centred, inverse), inverse]
+  },
+  gradient: {
+    saveInputs: [],
+    saveOutputs: [true, true],
+    of: ([dy], [normal, inverse]) => ({
+      x: () => standardiseGradient({ normal: normal!, inverse: inverse!, dy: dy! })[0]!,
+    }),
+  },
+})
+
+/**
+ * Layer normalisation without scale and bias, `(x − mean)/√(var + ε)` over the last axis.
+ *
+ * @param x [..., n]
+ * @param epsilon added to the variance
+ */
+export function standardise<T extends tf.Tensor>(x: T, epsilon = 1e-6): T {
+  return standardiseKernel({ x }, { epsilon })[0] as T
+}
+
+/** Rows over columns from which on {@link absorbNorm} is cheaper: it works on the weights what it saves on the rows. */
+const manyRows = 2
+
+/** Whether a layer norm of `rows` rows is cheaper inside the linear maps that follow it, of `columns` outputs together. */
+export const worthAbsorbing = (rows: number, columns: number): boolean => rows >= manyRows * columns
+
+/**
+ * The linear map `norm(x)·W + b` as one of {@link standardise}`(x)`: the scale of a layer norm is a factor of W's rows,
+ * its shift adds to the bias. Then the gradients of scale and shift are sums over the weights instead of all rows, and
+ * the normalised rows are the only ones that the backward pass needs.
+ *
+ * @param weight [in, out]
+ * @param bias [out], optional
+ * @param scale [in], of the layer norm
+ * @param shift [in], of the layer norm
+ * @returns weight [in, out] and bias [out]
+ */
+export function absorbNorm(
+  weight: tf.Tensor,
+  bias: tf.Tensor | undefined,
+  scale: tf.Tensor,
+  shift: tf.Tensor,
+): { readonly weight: tf.Tensor; readonly bias: tf.Tensor } {
+  const moved = tf.reshape(matMul(tf.reshape(shift, [1, -1]), weight), [-1])
+  return { weight: tf.mul(weight, tf.reshape(scale, [-1, 1])), bias: bias ? tf.add(moved, bias) : moved }
+}
 
 /**
  * Layer normalisation over the last axis, `(x − mean)/√(var + ε)·scale + bias` with the biased variance (Ba, Kiros and

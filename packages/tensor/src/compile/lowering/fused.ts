@@ -168,18 +168,35 @@ const adamwGroup: FusedLowering = ({ b, x, attributes }) => {
   return Array.from({ length: n }, (_, i) => columns.map((column) => column[i]!)).flat()
 }
 
+/**
+ * Up to this width of the last axis, the backward pass of GELU reads the error function of the forward pass: beside
+ * products over so few columns it is costly. In wider layers it is computed again, and the memory is saved.
+ */
+const keptWidth = 1024
+
+/** u = x/√2 and 2Φ(x) = 1 + erf(u). */
+function gaussian(b: Builder, h: Handle): { readonly u: Handle; readonly twoPhi: Handle } {
+  const u = b.mul(h, c(b, Math.SQRT1_2))
+  return { u, twoPhi: b.add(b.unary("Erf", u), c(b, 1)) }
+}
+
 /** A lowering that may decline, in which case the kernel's composite is traced. */
 export type FusedLowering = (call: Call) => ReturnType<Lowering> | undefined
 
 /** Lowerings by kernel name. */
 export const fused: Record<string, FusedLowering> = {
-  ExpGelu: ({ b, x }) => b.unary("Gelu", x("x"), { approximate: text("none") }),
+  ExpGelu: ({ b, x }) => {
+    const h = x("x")
+    if (h.shape[h.shape.length - 1]! > keptWidth) return b.unary("Gelu", h, { approximate: text("none") })
+    const { u, twoPhi } = gaussian(b, h)
+    return b.mul(b.mul(u, twoPhi), c(b, Math.SQRT1_2))
+  },
   ExpGeluGrad: ({ b, x }) => {
-    // Φ(x) + x·φ(x) = ½ + ½·erf(u) + u·exp(−u²)/√π with u = x/√2; the factor 1/√π goes into the exponent.
-    const u = b.mul(x("x"), c(b, Math.SQRT1_2))
-    const density = b.mul(u, b.unary("Exp", b.sub(c(b, -0.5 * Math.log(Math.PI)), b.mul(u, u))))
-    const slope = b.add(b.add(b.mul(b.unary("Erf", u), c(b, 0.5)), density), c(b, 0.5))
-    return b.mul(x("dy"), slope)
+    const [h, dy] = [x("x"), x("dy")]
+    // Φ(x) + x·φ(x), twice, with u = x/√2: 1 + erf(u) + u·exp(−u²)·2/√π; the factor 2/√π goes into the exponent.
+    const { u, twoPhi } = gaussian(b, h)
+    const density = b.mul(u, b.unary("Exp", b.sub(c(b, Math.log(2 / Math.sqrt(Math.PI))), b.mul(u, u))))
+    return b.mul(b.mul(dy, c(b, 0.5)), b.add(twoPhi, density))
   },
   ExpLayerNorm: ({ b, x, attributes: { epsilon } }) => {
     const h = x("x")
@@ -196,6 +213,22 @@ export const fused: Record<string, FusedLowering> = {
         { axis: int(-1), epsilon: float(epsilon) },
       )
       .map((value) => ({ value, shape: value.shape }))
+  },
+  ExpStandardise: ({ b, x, attributes: { epsilon } }) => {
+    const h = x("x")
+    const n = h.shape[h.shape.length - 1]!
+    const rows = [...h.shape.slice(0, -1), 1]
+    const [normal, , inverse] = b.graph.apply(
+      "LayerNormalization",
+      [b.full(h), b.full(b.uniform(1, [n], "float32")), b.full(b.uniform(0, [n], "float32"))],
+      [
+        { shape: h.shape, dtype: "float32" },
+        { shape: rows, dtype: "float32" },
+        { shape: rows, dtype: "float32" },
+      ],
+      { axis: int(-1), epsilon: float(epsilon) },
+    )
+    return [normal!, inverse!].map((value) => ({ value, shape: value.shape }))
   },
   ExpSoftmaxCrossEntropy: ({ b, x }) => {
     const [logits, labels] = [x("logits"), x("labels")]
