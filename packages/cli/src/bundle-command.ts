@@ -15,7 +15,8 @@ import { basename, dirname, join, resolve } from "node:path"
 import { extractPackage, getDataset } from "@exp/data"
 import { loadExperiment } from "@exp/engine"
 import { type Compression, hasXz, writeArchive } from "./bundle/archive.ts"
-import { type BundledPackage, type Lock, productionPackages } from "./bundle/dependencies.ts"
+import { type BundledPackage, type Extra, extras, type Lock, productionPackages } from "./bundle/dependencies.ts"
+import { stripFile } from "./bundle/elf.ts"
 import { copy, copyExperiment, copyPackage, copyWorkspace } from "./bundle/files.ts"
 import { needsOf } from "./bundle/needs.ts"
 import { nodePackage, type Platform, parsePlatform, platformName, thisPlatform } from "./bundle/platform.ts"
@@ -34,11 +35,16 @@ export interface BundleOptions {
   readonly format?: Compression | "folder"
   readonly profile?: readonly string[]
   readonly data?: readonly string[]
-  /** Also `scripts/` and the suite of operations that they run. */
+  /** What is left out otherwise. */
+  readonly with?: readonly Extra[]
+  /** Also `scripts/` and the suite of operations that they run, on every device. */
   readonly scripts?: boolean
   /** false: leave results of stages out, take the data sets that they read. */
   readonly stages?: boolean
 }
+
+/** Packages smaller than this are shown as one part. */
+const shownBytes = 2e6
 
 /** One part of a bundle and its size before compression. */
 interface Part {
@@ -81,16 +87,24 @@ export async function bundleCommand(
     const parts: Part[] = []
     const add = (part: string, size: number) => parts.push({ part, bytes: size })
 
-    const packages = productionPackages(lock, platform)
-    let installed = 0
-    for (const one of packages)
-      installed += await withPackage(root, one, say, (from) =>
+    const packages = productionPackages(lock, platform, options.scripts === true ? ["webgpu"] : options.with)
+    let small = 0
+    let others = 0
+    for (const one of packages) {
+      const size = await withPackage(root, one, say, (from) =>
         copyPackage(one.name, from, join(folder, one.folder), platform),
       )
-    add(`${packages.length} packages`, installed)
+      if (size >= shownBytes) add(one.name, size)
+      else {
+        small += size
+        others++
+      }
+    }
+    add(`${others} other packages`, small)
     add("program", copyWorkspace(root, folder, options.scripts === true))
     add("Node", await copyNode(root, lock, platform, join(folder, "bin", "node"), say))
-    const available = new Set(packages.map((one) => one.name))
+    // Those left out too: the program names them, and says what is missing when they are asked for.
+    const available = new Set(productionPackages(lock, platform, Object.keys(extras) as Extra[]).map((one) => one.name))
     const experiments = loaded.map(({ file }) => copyExperiment(file, root, folder, available))
     add(
       "experiments",
@@ -144,6 +158,7 @@ export async function bundleCommand(
       process.stdout.write(`${json({ file: target.path, bytes: size, ...manifest, parts })}\n`)
       return
     }
+    parts.sort((a, b) => b.bytes - a.bytes)
     const rows = parts.map(({ part, bytes: n }) => [part, bytes(n)])
     process.stdout.write(`${textTable([{ title: "holds" }, { title: "unpacked", align: "right" }], rows)}\n\n`)
     process.stdout.write(
@@ -226,12 +241,16 @@ async function copyNode(
   say: (line: string) => void,
 ): Promise<number> {
   const installed = join(root, "node_modules", "node", "bin", "node")
-  if (platformName(platform) === thisPlatform() && existsSync(installed)) return copy(installed, to)
+  const place = (from: string) => {
+    copy(from, to)
+    return stripFile(to)
+  }
+  if (platformName(platform) === thisPlatform() && existsSync(installed)) return place(installed)
   const version = lock.packages["node_modules/node"]?.version
   if (version === undefined) throw new UsageError("package-lock.json names no version of the package node.")
   const entry = { folder: "", name: nodePackage(platform), version, integrity: undefined, optional: false }
   return withPackage(root, { ...entry, folder: `node_modules/${entry.name}` }, say, (from) =>
-    copy(join(from, "bin", "node"), to),
+    place(join(from, "bin", "node")),
   )
 }
 

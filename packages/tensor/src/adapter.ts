@@ -78,7 +78,7 @@ export async function loadDawn(device: string): Promise<Dawn> {
     const message = error instanceof Error ? error.message.split("\n")[0]! : String(error)
     throw new DeviceUnavailable(
       device,
-      `the package webgpu (Dawn) cannot be loaded (${message}); reinstall with optional dependencies`,
+      `the package webgpu (Dawn) cannot be loaded (${message}); reinstall with optional dependencies, a bundle with --with webgpu`,
     )
   }
 }

@@ -98,7 +98,7 @@ async function start(): Promise<Started> {
     const message = error instanceof Error ? error.message.split("\n")[0]! : String(error)
     throw new DeviceUnavailable(
       device,
-      `@tensorflow/tfjs-backend-webgpu cannot be loaded (${message}); reinstall with optional dependencies`,
+      `@tensorflow/tfjs-backend-webgpu cannot be loaded (${message}); reinstall with optional dependencies, a bundle with --with webgpu`,
     )
   }
   mendWebgpuKernels()

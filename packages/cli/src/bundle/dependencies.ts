@@ -38,8 +38,24 @@ function admits(list: readonly string[] | undefined, value: string): boolean {
   return list.includes(value) || list.every((entry) => entry.startsWith("!"))
 }
 
-/** Production dependencies of the whole workspace for a platform, sorted by folder. */
-export function productionPackages(lock: Lock, platform: Platform): BundledPackage[] {
+/** What goes into a bundle only where it is asked for, and the packages it takes. */
+export const extras = {
+  /** Dawn: the device `webgpu-eager`, and the description of the adapter. `webgpu` itself is in ONNX Runtime. */
+  webgpu: ["webgpu", "@tensorflow/tfjs-backend-webgpu"],
+} as const
+
+/** Name of something that is left out unless asked for. */
+export type Extra = keyof typeof extras
+
+/**
+ * Production dependencies of the whole workspace for a platform, sorted by folder.
+ *
+ * @param wanted what to take besides what every experiment can use
+ */
+export function productionPackages(lock: Lock, platform: Platform, wanted: readonly Extra[] = []): BundledPackage[] {
+  const unwanted = new Set<string>(
+    (Object.keys(extras) as Extra[]).filter((extra) => !wanted.includes(extra)).flatMap((extra) => extras[extra]),
+  )
   const fits = (entry: LockEntry) =>
     entry.dev !== true &&
     entry.devOptional !== true &&
@@ -50,6 +66,7 @@ export function productionPackages(lock: Lock, platform: Platform): BundledPacka
   for (const [folder, entry] of Object.entries(lock.packages).sort(([a], [b]) => (a < b ? -1 : 1))) {
     if (!folder.includes("node_modules/") || entry.link === true || entry.version === undefined || !fits(entry))
       continue
+    if (unwanted.has(nameOf(folder))) continue
     // A package inside another one shares its fate.
     const at = folder.lastIndexOf("/node_modules/")
     const outer = at < 0 ? "" : folder.slice(0, at)
@@ -65,7 +82,8 @@ const inert = /\.(?:[cm]?tsx?|map|md|markdown|flow|tsbuildinfo|rst|h|hpp|cc|c|gy
 const legal = /(?:^|\/)(?:licen[cs]e|copying|notice|third.?party)/i
 /** Folders at the top of a package that serve its own development. */
 const development = /^(?:tests?|__tests__|docs?|examples?|benchmarks?|coverage|ai-docs|\.github)\//i
-const native = /\.(?:node|dylib|dll|exe|lib|pdb|so(?:\.[\d.]+)?)$/i
+/** Names of compiled code. */
+export const native = /\.(?:node|dylib|dll|exe|lib|pdb|so(?:\.[\d.]+)?)$/i
 const systems =
   /(?:^|[/._-])(darwin|win32|linuxmusl|linux|android|freebsd)[/._-](x64|arm64|ia32|arm|universal)(?=[/._-]|$)/i
 
@@ -73,13 +91,19 @@ const systems =
 const superfluous: Readonly<Record<string, RegExp>> = {
   "better-sqlite3": /^(?:deps|src)\//,
   echarts: /^(?:dist|i18n|theme|types|build|ssr)\//,
-  effect: /^src\//,
+  // Two whole user interfaces, read only by an HTTP server that shows its documentation.
+  effect: /^(?:src\/|dist\/http-api\/internal\/httpApi(?:Swagger|Scalar)\.js$)/,
   zrender: /^(?:dist|src|build)\//,
   "ml-matrix": /^(?:src|matrix\.umd)/,
+  // Compiles native code, which a bundle has compiled.
+  "node-gyp": /^gyp\//,
+  pngjs: /^browser\.js$/,
+  "react-reconciler": /\.profiling\.js$/,
   "drizzle-orm": /\.cjs$/,
 }
-/** TensorFlow.js: bundles for browsers, with and without minification. Node takes `*.node.js`. */
-const browserBundles = /^dist\/tf-[a-z-]+(?:\.es2017|\.fesm)?(?:\.min)?\.js$/
+/** TensorFlow.js: Node takes one file of a package (its `main`), and the wasm binaries beside it; the rest is for bundlers. */
+const tensorflow = /^@tensorflow\/tfjs-(?:core|backend-)/
+const tensorflowFiles = /^(?:package\.json|dist\/[^/]+\.(?:node\.js|wasm))$/
 
 /**
  * Whether a file of a package is left out of a bundle for a platform.
@@ -91,7 +115,7 @@ export function isPruned(name: string, path: string, platform: Platform): boolea
   if (legal.test(path)) return false
   if (path.startsWith("node_modules/")) return true // packages of their own, which have entries of their own
   if (inert.test(path) || development.test(path) || superfluous[name]?.test(path)) return true
-  if (name.startsWith("@tensorflow/") && browserBundles.test(path)) return true
+  if (tensorflow.test(name) && !tensorflowFiles.test(path)) return true
   if (!native.test(path)) return false
   const found = systems.exec(path)
   if (found === null) return false

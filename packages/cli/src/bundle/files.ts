@@ -12,7 +12,8 @@ import {
 import { dirname, isAbsolute, join, relative } from "node:path"
 import { codeIdentity } from "@exp/engine/code-hash"
 import { UsageError } from "../report-error.ts"
-import { isPruned } from "./dependencies.ts"
+import { isPruned, native } from "./dependencies.ts"
+import { stripFile } from "./elf.ts"
 import type { Platform } from "./platform.ts"
 
 /** All files below a folder, relative to it, with forward slashes; nested `node_modules` left out. */
@@ -34,11 +35,15 @@ export function copy(from: string, to: string): number {
   return statSync(to).size
 }
 
-/** Copies what a platform needs of a package's files. */
+/** Copies what a platform needs of a package's files, native ones without their symbols. */
 export function copyPackage(name: string, from: string, to: string, platform: Platform): number {
   let bytes = 0
-  for (const path of filesBelow(from))
-    if (!isPruned(name, path, platform)) bytes += copy(join(from, path), join(to, path))
+  for (const path of filesBelow(from)) {
+    if (isPruned(name, path, platform)) continue
+    const target = join(to, path)
+    const size = copy(join(from, path), target)
+    bytes += native.test(path) ? stripFile(target) : size
+  }
   return bytes
 }
 

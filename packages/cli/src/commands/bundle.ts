@@ -18,7 +18,13 @@ export function register(program: Command): void {
     )
     .option("--profile <name...>", 'only what these profiles read; "default" is the experiment as it is (default: all)')
     .option("--data <name...>", "more data sets")
-    .option("--scripts", "also benchmarks and the suite of operations, for scripts/gpu.ts")
+    .addOption(
+      new Option(
+        "--with <part...>",
+        "also what is left out: webgpu, the packages of the device webgpu-eager (5 MB; the device webgpu needs none)",
+      ).choices(["webgpu"]),
+    )
+    .option("--scripts", "also benchmarks and the suite of operations, for scripts/gpu.ts; with webgpu")
     .option("--no-stages", "leave results of stages out and take the data sets that they are computed from")
     .action(async (files: string[], options: BundleOptions, command: Command) => {
       const { bundleCommand } = await import("../bundle-command.ts")
