@@ -26,6 +26,8 @@ describe("the training step that a task shows", () => {
     ["snell.kernelfit.ts", "quick", {}, 2],
     ["kinetics.reasoning.ts", "quick", { "model.batchSize": "8" }, 2],
     ["sparsejepa.fashion.ts", "quick", { batchSize: "8" }, 4],
+    ["ist.tower.ts", "quick", {}, 5],
+    ["ist.vit.ts", "quick", { batchSize: "8" }, 4],
   ] as const)("of %s compiles and runs as it is", async (file, profile, set, least) => {
     const trials = await trialsOf(file, profile, set)
     expect(trials.length).toBeGreaterThanOrEqual(least)
@@ -49,6 +51,21 @@ describe("the training step that a task shows", () => {
       program.dispose()
     }
     device.dispose()
+  })
+
+  it("is that of the layers that are trained first, and of nothing else", async () => {
+    const costs: Record<string, number> = {}
+    for (const { arm, task, config, seed } of await trialsOf("ist.tower.ts", "quick")) {
+      const example = (await task.trainingStep!(config, seed))!
+      const { cost } = compiledGraph(example.step as unknown as Step, example)
+      costs[arm] = cost.updatedBytes
+      if (arm === "last") {
+        expect(example.name).toMatch(/8-layer tower .* LoraModules, training layers 6, 7 of 0 to 7/)
+        expect(Object.keys(example.batch).filter((name) => name.startsWith("train."))).toEqual(["train.6", "train.7"])
+      }
+    }
+    // Two of eight layers at a step, so a quarter of what all of them would have replaced.
+    for (const arm of ["ist", "rst", "first", "last"]) expect(costs[arm], arm).toBe(costs["dense"]! / 4)
   })
 
   it("has the shapes of the trial", async () => {

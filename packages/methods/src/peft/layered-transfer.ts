@@ -5,7 +5,7 @@
  */
 import { epochOrder, type ImageSplit, loadDataset, progressLines } from "@exp/data"
 import { initVit, namedVit, pick, type VitConfig, vit, warmupCosine } from "@exp/nn"
-import { key } from "@exp/random"
+import { fillUniform, key } from "@exp/random"
 import { Metric, Task } from "@exp/spec"
 import { type DeviceName, decodeSafetensors, type HostTensors } from "@exp/tensor"
 import type * as tf from "@tensorflow/tfjs-core"
@@ -13,10 +13,11 @@ import * as Schema from "effect/Schema"
 import { atLeast, defaultsTo, described } from "../config-fields.ts"
 import { LayerChoice, layerObjection, roundSamples } from "./layer-choice.ts"
 import { initModules, LayerModules } from "./layer-modules.ts"
+import { layeredExample } from "./layered-example.ts"
 import type { LayeredModel } from "./layered-step.ts"
 import { layeredMetrics, trainLayered } from "./layered-training.ts"
 import { Pretraining } from "./pretraining.ts"
-import { imageBatch, type TargetTask, targetTask } from "./vision-data.ts"
+import { imageBatch, type TargetTask, targetClasses, targetTask } from "./vision-data.ts"
 import { newHead, testBedModel, tunedMaps } from "./vision-model.ts"
 import { VisionTransferConfig } from "./vision-transfer.ts"
 
@@ -104,6 +105,27 @@ export function enlarged(batch: HostTensors, size: number, channels: number): Ho
 const pretraining = ({ source, depth, pretrainSteps }: typeof LayeredTransferConfig.Type) =>
   ({ source, model: "tinyvit", depth, steps: pretrainSteps }) as const
 
+/** The model of a trial, for targets of so many classes. */
+const modelOf = ({ model, depth }: typeof LayeredTransferConfig.Type, classes: number): VitConfig =>
+  model === "vit-b16" ? namedVit("base", classes) : testBedModel(classes, depth)
+
+/**
+ * What is trained: a transformer with modules in its blocks, and a new head.
+ *
+ * @param all weights to build on, a head among them or not
+ */
+function tunedVit(config: typeof LayeredTransferConfig.Type, vitConfig: VitConfig, all: HostTensors, seed: number) {
+  const { modules, layers, weightDecay, dropout, trainClassToken } = config
+  const model = layeredVit(vitConfig)
+  const frozen = pick(all, (name) => !name.startsWith("head.") && !(name === "cls" && trainClassToken))
+  const params = {
+    ...(trainClassToken && { cls: all["cls"]! }),
+    ...newHead(vitConfig, seed),
+    ...initModules(modules, model, frozen, key(seed, "modules")),
+  }
+  return { model, modules, choice: layers, options: { weightDecay, dropout }, params, frozen, seed }
+}
+
 /** IST and its baselines on the vision test bed. */
 export const LayeredTransfer = Task.make("layered-transfer", {
   version: 1,
@@ -123,8 +145,27 @@ export const LayeredTransfer = Task.make("layered-transfer", {
         ? []
         : [{ stage: Pretraining, config: pretraining(config), datasets: [config.source] }],
   }),
+  trainingStep: (config, seed) => {
+    const vitConfig = modelOf(config, targetClasses(config.target))
+    const { batchSize } = config
+    const { imageSize, channels } = vitConfig
+    const pixels = fillUniform(key(0, "example images"), new Float32Array(batchSize * imageSize ** 2 * channels))
+    return layeredExample(
+      config.model === "vit-b16" ? "ViT-B/16" : `${config.model} of ${config.depth} blocks`,
+      tunedVit(config, vitConfig, initVit(vitConfig, key(seed)), seed),
+      {
+        images: {
+          data: pixels.map((x) => 2 * x - 1),
+          shape: [batchSize, imageSize, imageSize, channels],
+          dtype: "float32",
+        },
+        labels: { data: new Int32Array(batchSize), shape: [batchSize], dtype: "int32" },
+        weights: { data: new Float32Array(batchSize).fill(1), shape: [batchSize], dtype: "float32" },
+      },
+    )
+  },
   run: async (config, trial) => {
-    const { modules, layers } = config
+    const { layers } = config
     const { seed } = trial
     const mnist = await loadDataset("mnist", {
       signal: trial.signal,
@@ -132,12 +173,11 @@ export const LayeredTransfer = Task.make("layered-transfer", {
     })
     const task = targetTask(config.target, mnist, seed, config.holdout)
     const large = config.model === "vit-b16"
-    const vitConfig = large ? namedVit("base", task.classes) : testBedModel(task.classes, config.depth)
+    const vitConfig = modelOf(config, task.classes)
     const all = large
       ? initVit(vitConfig, key(0, "vit-b16"))
       : decodeSafetensors(await trial.stage(Pretraining, pretraining(config))).tensors
-    const backbone = pick(all, (name) => !name.startsWith("head.") && !(name === "cls" && config.trainClassToken))
-    const model = layeredVit(vitConfig)
+    const tuned = tunedVit(config, vitConfig, all, seed)
     const batchOf = (split: ImageSplit, indices: ArrayLike<number>, size: number): HostTensors =>
       enlarged(imageBatch(split, task.shape, indices, size), vitConfig.imageSize, vitConfig.channels)
     const perEpoch = Math.ceil(task.train.count / config.batchSize)
@@ -145,21 +185,10 @@ export const LayeredTransfer = Task.make("layered-transfer", {
     const steps = config.steps > 0 ? Math.min(config.steps, scheduled) : scheduled
     let order: Uint32Array = new Uint32Array(0)
     let orderOf = -1
-    const params = {
-      ...(config.trainClassToken && { cls: all["cls"]! }),
-      ...newHead(vitConfig, seed),
-      ...initModules(modules, model, backbone, key(seed, "modules")),
-    }
     const result = await trainLayered({
       device: trial.device as DeviceName,
       structure: JSON.stringify(["vit", vitConfig]),
-      model,
-      modules,
-      choice: layers,
-      options: { weightDecay: config.weightDecay, dropout: config.dropout },
-      params,
-      frozen: backbone,
-      seed,
+      ...tuned,
       steps,
       batch: (step) => {
         const epoch = Math.floor(step / perEpoch)
@@ -182,7 +211,7 @@ export const LayeredTransfer = Task.make("layered-transfer", {
         return batchOf(task.train, images, images.length)
       },
       ...(config.ledgerBatch > 0 && {
-        ledger: { model, params, frozen: backbone, batch: imageShapes(vitConfig, config.ledgerBatch) },
+        ledger: { ...tuned, batch: imageShapes(vitConfig, config.ledgerBatch) },
       }),
       evictMoments: config.evictMoments,
       checkpointEvery: 200,

@@ -7,6 +7,7 @@ import * as Schema from "effect/Schema"
 import { atLeast, defaultsTo, described, nonNegative, positive } from "../config-fields.ts"
 import { LayerChoice, layerObjection, roundSamples } from "./layer-choice.ts"
 import { initModules, LayerModules } from "./layer-modules.ts"
+import { layeredExample } from "./layered-example.ts"
 import { layeredMetrics, trainLayered } from "./layered-training.ts"
 import { largestScores, type TowerConfig, teacherWeights, towerModel, towerScores, towerWeights } from "./tower.ts"
 import { paddedRows } from "./tuned-training.ts"
@@ -51,6 +52,18 @@ export type TowerTeacherConfig = typeof TowerTeacherConfig.Type
 
 const classes = 10
 
+const towerOf = ({ depth, width, hidden }: TowerTeacherConfig): TowerConfig => ({ depth, width, hidden, classes })
+
+/** What is trained: the frozen tower, and modules in its layers. */
+function studentOf(config: TowerTeacherConfig, seed: number) {
+  const { modules, layers, weightDecay } = config
+  const tower = towerOf(config)
+  const model = towerModel(tower)
+  const frozen = towerWeights(tower, seed)
+  const params = initModules(modules, model, frozen, key(seed, "modules"))
+  return { model, modules, choice: layers, options: { weightDecay, dropout: 0 }, params, frozen, seed }
+}
+
 /** IST and its baselines on a tower of which only some layers need a change. */
 export const TowerTeacher = Task.make("tower-teacher", {
   version: 1,
@@ -67,13 +80,26 @@ export const TowerTeacher = Task.make("tower-teacher", {
       description: "of all layers trained over the steps, the share that the teacher changed",
     }),
   },
+  needs: () => ({}),
+  trainingStep: (config, seed) => {
+    const { depth, width, hidden, batchSize } = config
+    return layeredExample(`${depth}-layer tower of width ${width} and ${hidden} units`, studentOf(config, seed), {
+      inputs: {
+        data: fillNormal(key(seed, "tower", "example"), new Float32Array(batchSize * width)),
+        shape: [batchSize, width],
+        dtype: "float32",
+      },
+      labels: { data: new Int32Array(batchSize), shape: [batchSize], dtype: "int32" },
+      weights: { data: new Float32Array(batchSize).fill(1), shape: [batchSize], dtype: "float32" },
+    })
+  },
   run: async (config, trial) => {
-    const { width, batchSize, steps, trainRows, testRows, modules, layers } = config
+    const { width, batchSize, steps, trainRows, testRows, layers } = config
     const { seed } = trial
-    const tower: TowerConfig = { depth: config.depth, width, hidden: config.hidden, classes }
-    const weights = towerWeights(tower, seed)
+    const tower = towerOf(config)
+    const student = studentOf(config, seed)
+    const weights = student.frozen
     const teacher = teacherWeights(tower, weights, config.teacherLayers, config.teacherRank, seed)
-    const model = towerModel(tower)
     const draw = (stream: string, rows: number) => {
       const inputs = fillNormal(key(seed, "tower", "inputs", stream), new Float32Array(rows * width))
       return { inputs, labels: largestScores(towerScores(tower, teacher, inputs), classes), rows }
@@ -102,13 +128,7 @@ export const TowerTeacher = Task.make("tower-teacher", {
     const result = await trainLayered({
       device: trial.device as DeviceName,
       structure: JSON.stringify(["tower", tower]),
-      model,
-      modules,
-      choice: layers,
-      options: { weightDecay: config.weightDecay, dropout: 0 },
-      params: initModules(modules, model, weights, key(seed, "modules")),
-      frozen: weights,
-      seed,
+      ...student,
       steps,
       batch,
       learningRate: rate,
