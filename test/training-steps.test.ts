@@ -28,6 +28,7 @@ describe("the training step that a task shows", () => {
     ["sparsejepa.fashion.ts", "quick", { batchSize: "8" }, 4],
     ["ist.tower.ts", "quick", {}, 5],
     ["ist.vit.ts", "quick", { batchSize: "8" }, 4],
+    ["ist.lm.ts", "quick", { batchSize: "2" }, 3],
   ] as const)("of %s compiles and runs as it is", async (file, profile, set, least) => {
     const trials = await trialsOf(file, profile, set)
     expect(trials.length).toBeGreaterThanOrEqual(least)

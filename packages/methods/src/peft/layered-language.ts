@@ -3,10 +3,10 @@
  * and a few blocks trained at each step. Byte-level, small: Moby Dick first, then presidents' addresses.
  */
 import { loadText, progressLines, type TextDataset } from "@exp/data"
-import { type LanguageModelConfig, languageModelShapes, linearDecay } from "@exp/nn"
+import { initLanguageModel, type LanguageModelConfig, languageModelShapes, linearDecay } from "@exp/nn"
 import { key } from "@exp/random"
 import { Metric, Task } from "@exp/spec"
-import { type DeviceName, decodeSafetensors } from "@exp/tensor"
+import { type DeviceName, decodeSafetensors, type HostTensors } from "@exp/tensor"
 import * as Schema from "effect/Schema"
 import { atLeast, defaultsTo, described, nonNegative, positive, ratio } from "../config-fields.ts"
 import {
@@ -20,7 +20,7 @@ import {
 } from "./byte-language.ts"
 import { LayerChoice, layerObjection, roundSamples } from "./layer-choice.ts"
 import { initModules, LayerModules, moduleShapes } from "./layer-modules.ts"
-import type { LayeredModel } from "./layered-step.ts"
+import { layeredExample } from "./layered-example.ts"
 import { type LedgerSubject, layeredMetrics, trainLayered } from "./layered-training.ts"
 
 /**
@@ -128,6 +128,17 @@ export function addressParts(
 /** Windows that are evaluated at once. */
 const evaluationBatch = 32
 
+/** What is trained: a language model of these weights with modules in its blocks. */
+function tunedLanguageModel(config: LayeredLanguageConfig, frozen: HostTensors, seed: number) {
+  const { modules, layers, weightDecay, dropout } = config
+  const model = layeredLanguageModel(byteModel(config.model))
+  const params = initModules(modules, model, frozen, key(seed, "modules"))
+  return { model, modules, choice: layers, options: { weightDecay, dropout }, params, frozen, seed }
+}
+
+/** The pre-training that a trial builds on. */
+const pretraining = ({ model, pretrainSteps }: LayeredLanguageConfig) => ({ ...model, steps: pretrainSteps })
+
 /** IST and its baselines on a small language model. */
 export const LayeredLanguage = Task.make("layered-language", {
   version: 1,
@@ -141,12 +152,25 @@ export const LayeredLanguage = Task.make("layered-language", {
     "test/accuracy": Metric.max({ unit: "ratio", description: "next bytes of the test text that are right" }),
     "base/loss": Metric.min({ unit: "nats", description: "the test's cross-entropy before tuning" }),
   },
+  needs: (config) => ({
+    datasets: ["state-of-the-union"],
+    stages: [{ stage: LanguagePretraining, config: pretraining(config), datasets: ["moby-dick"] }],
+  }),
+  trainingStep: (config, seed) => {
+    const { batchSize, model } = config
+    const lm = byteModel(model)
+    const windows = Uint32Array.from({ length: batchSize }, (_, i) => i)
+    const text = Uint8Array.from({ length: batchSize * lm.context + 1 }, (_, i) => (i * 7919) % 251)
+    return layeredExample(
+      `byte-level language model of ${lm.depth} blocks`,
+      tunedLanguageModel(config, initLanguageModel(lm, key(seed)), seed),
+      windowBatch(text, lm.context, windows, batchSize),
+    )
+  },
   run: async (config, trial) => {
     const { modules, layers, steps, batchSize } = config
     const { seed } = trial
-    const weights = decodeSafetensors(
-      await trial.stage(LanguagePretraining, { ...config.model, steps: config.pretrainSteps }),
-    ).tensors
+    const weights = decodeSafetensors(await trial.stage(LanguagePretraining, pretraining(config))).tensors
     const text = await loadText("state-of-the-union", {
       signal: trial.signal,
       onProgress: progressLines((line) => trial.logger.info(line)),
@@ -154,7 +178,6 @@ export const LayeredLanguage = Task.make("layered-language", {
     const parts = addressParts(text, config.trainBytes, config.heldBytes)
     const { context } = config.model
     const lm = byteModel(config.model)
-    const model: LayeredModel = layeredLanguageModel(lm)
     const windows = windowCount(parts.train, context)
     const shown = parts[config.evaluate]
     const evaluation = () => {
@@ -168,12 +191,7 @@ export const LayeredLanguage = Task.make("layered-language", {
     const training = {
       device: trial.device as DeviceName,
       structure: JSON.stringify(["language", lm]),
-      model,
-      modules,
-      options: { weightDecay: config.weightDecay, dropout: config.dropout },
-      params: initModules(modules, model, weights, key(seed, "modules")),
-      frozen: weights,
-      seed,
+      ...tunedLanguageModel(config, weights, seed),
       batch: (step: number) =>
         windowBatch(parts.train, context, stepWindows(windows, batchSize, step, seed), batchSize),
       learningRate: linearDecay({ learningRate: config.learningRate, steps, warmup: Math.min(config.warmup, steps) }),
@@ -186,7 +204,7 @@ export const LayeredLanguage = Task.make("layered-language", {
       evictMoments: config.evictMoments,
     }
     const part = config.evaluate === "test" ? "test" : "val"
-    const result = await trainLayered({ ...training, choice: layers, steps, checkpointEvery: 200, sink: trial })
+    const result = await trainLayered({ ...training, steps, checkpointEvery: 200, sink: trial })
     try {
       const { loss, accuracy } = await result.evaluate(evaluation())
       trial.log(steps, { ...result.ledger, [`${part}/loss`]: loss, [`${part}/accuracy`]: accuracy })
