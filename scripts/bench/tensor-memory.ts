@@ -84,8 +84,8 @@ async function measure(name: DeviceName): Promise<void> {
   const program = device.compile(step)
   program.load({ ...withPrefix("params", params), ...adamState(params) })
   const tensors = tf.engine().state.numTensors
-  let before = resident()
-  let watched = false
+  /** Resident MiB after each tenth of the steps. */
+  const track: number[] = []
   const from = performance.now()
   for (let done = 0; done < steps; ) {
     // Both forms: single steps, and ten in one call.
@@ -95,13 +95,10 @@ async function measure(name: DeviceName): Promise<void> {
       await program.run(batch, { seed: 1, step: done })
       done++
     }
-    if (!watched && done >= steps / 5) {
-      before = resident()
-      watched = true
-    }
+    if (done >= ((track.length + 1) * steps) / 10) track.push(Math.round(10 * resident()) / 10)
   }
   const milliseconds = (performance.now() - from) / steps
-  const growth = resident() - before
+  const growth = track.at(-1)! - track[1]!
   const leaked = tf.engine().state.numTensors - tensors
   program.dispose()
   device.dispose()
@@ -110,7 +107,7 @@ async function measure(name: DeviceName): Promise<void> {
       name: `tensor-memory ${name}, ${steps} steps${device.adapter?.software ? ", software driver" : ""}`,
       unit: "MiB",
       ours: growth,
-      resident: resident(),
+      track,
       // The state of an eager program lives in tensors made once.
       tensors: leaked,
       milliseconds,
