@@ -55,6 +55,19 @@ function answer(name: string): string[] {
   return [`experiments/queries/${name}.sql`, ...question, "", exp("sql", statement).trim(), ""]
 }
 
+/** How many trials there are by now, and their time: of all invocations, where a reproduction was interrupted. */
+function trialTime(name: string): string {
+  const profile = values.profile ?? "default"
+  const rows = exp(
+    "sql",
+    `SELECT count(DISTINCT trial_id) AS trials, sum(seconds) AS seconds FROM run_overview
+     WHERE experiment = '${name}' AND profile = '${profile}' AND seconds IS NOT NULL`,
+    "--json",
+  )
+  const [{ trials, seconds }] = JSON.parse(rows) as [{ trials: number; seconds: number | null }]
+  return `${trials} trials of ${Math.round(seconds ?? 0)} s together`
+}
+
 let failures = 0
 for (const name of wanted) {
   const args = ["run", `${name}.ts`, "--db", values.db, "--plain"]
@@ -72,7 +85,7 @@ for (const name of wanted) {
     [
       `npm run reproduce -- ${name}${values.profile === undefined ? "" : ` --profile ${values.profile}`}`,
       `commit ${commit}, Node ${process.version}, ${cpus().length} × ${cpus()[0]?.model ?? "unknown"}, ${new Date().toISOString().slice(0, 10)}`,
-      `exit code ${code}, ${Math.round((Date.now() - began) / 1000)} s`,
+      `exit code ${code}, ${Math.round((Date.now() - began) / 1000)} s; ${trialTime(name)}`,
       "",
       exp("show", name).trim(),
       "",
