@@ -190,6 +190,7 @@ describe("exp bundle", () => {
     expect(ended.stderr).not.toContain("error:")
     expect(ended.status).toBe(0)
     expect(ended.stdout).toContain("95% interval")
+    expect(ended.stdout).toContain("  ./exp show ")
     expect(readdirSync(home)).toEqual([])
   })
 

@@ -179,6 +179,8 @@ if [ -z "\${EXP_DATA_DIR:-}" ]; then
   EXP_DATA_DIR=$here/data
   export EXP_DATA_DIR
 fi
+EXP_PROGRAM=$0
+export EXP_PROGRAM
 exec "$here/bin/node" "$here/packages/cli/bin/exp.js" "$@"
 `
 

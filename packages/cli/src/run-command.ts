@@ -14,6 +14,7 @@ import type { RunCommandOptions } from "./commands/run.ts"
 import { experimentPath } from "./experiment-path.ts"
 import { duration, number } from "./numbers.ts"
 import { profileOf } from "./plan-options.ts"
+import { programName } from "./program-name.ts"
 import { ProgressLine } from "./progress-line.ts"
 import { UsageError } from "./report-error.ts"
 import { plainText, style } from "./terminal.ts"
@@ -238,15 +239,16 @@ async function finish(report: Report, db: string): Promise<void> {
     process.stdout.write(`Tuned at the border of its range (a wider search might find better): ${border.join(", ")}.\n`)
   }
   const option = db === "runs.db" ? "" : ` --db ${db}`
+  const program = programName()
   const next: string[] = []
   if (report.status === "interrupted")
-    next.push(`exp resume ${report.experiment}${option}   continues where it stopped`)
+    next.push(`${program} resume ${report.experiment}${option}   continues where it stopped`)
   if (report.counts.failed > 0)
-    next.push(`exp ls ${report.experiment} --status failed${option}   shows what failed and why`)
+    next.push(`${program} ls ${report.experiment} --status failed${option}   shows what failed and why`)
   if (compared) {
-    next.push(`exp show ${report.experiment}${option}   this table again, with the tuning and each seed`)
-    next.push(`exp sql${option} "SELECT * FROM arm_summary WHERE experiment = '${report.experiment}'"`)
-  } else next.push(`exp ls ${report.experiment}${option}   every run, and how far it is`)
+    next.push(`${program} show ${report.experiment}${option}   this table again, with the tuning and each seed`)
+    next.push(`${program} sql${option} "SELECT * FROM arm_summary WHERE experiment = '${report.experiment}'"`)
+  } else next.push(`${program} ls ${report.experiment}${option}   every run, and how far it is`)
   process.stdout.write(`\nNext:\n${next.map((line) => `  ${line}`).join("\n")}\n`)
 }
 
