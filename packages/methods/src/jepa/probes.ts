@@ -2,7 +2,6 @@
 import type { Device, HostTensors, Step } from "@exp/tensor"
 import { linear, softmaxCrossEntropy, valueAndGradients } from "@exp/tensor"
 import * as tf from "@tensorflow/tfjs-core"
-import { Matrix, solve } from "ml-matrix"
 
 /** Rows of features, [count, width]. */
 export interface Features {
@@ -193,6 +192,52 @@ export function accuracy(predicted: ArrayLike<number>, labels: ArrayLike<number>
 }
 
 /**
+ * The solution of (XᵀX + penalty·I)·w = Xᵀy by conjugate gradients (Hestenes and Stiefel 1952), which need products with
+ * X only: the matrix of 3,072 pixels squared would take a minute to make and another to factorise.
+ *
+ * @param x rows [count, width]
+ * @param target [count]
+ * @returns [width], with a residual below 1e-9 of ‖Xᵀy‖
+ */
+function ridgeWeights(
+  x: Float32Array | Float64Array,
+  count: number,
+  width: number,
+  target: Float64Array,
+  penalty: number,
+): Float64Array {
+  /** Xᵀ·rows, where a row's number comes from the row itself. */
+  const transposed = (number: (at: number, i: number) => number): Float64Array => {
+    const out = new Float64Array(width)
+    for (let i = 0, at = 0; i < count; i++, at += width) {
+      const factor = number(at, i)
+      for (let j = 0; j < width; j++) out[j]! += factor * x[at + j]!
+    }
+    return out
+  }
+  const weight = new Float64Array(width)
+  let residual = transposed((_, i) => target[i]!)
+  const direction = residual.slice()
+  let length = dot(residual, residual)
+  const enough = length * 1e-18
+  for (let iteration = 0; iteration < 20 * width && length > enough; iteration++) {
+    const image = transposed((at) => {
+      let sum = 0
+      for (let j = 0; j < width; j++) sum += x[at + j]! * direction[j]!
+      return sum
+    })
+    for (let j = 0; j < width; j++) image[j]! += penalty * direction[j]!
+    const size = length / dot(direction, image)
+    for (let j = 0; j < width; j++) weight[j]! += size * direction[j]!
+    residual = residual.map((r, j) => r - size * image[j]!)
+    const next = dot(residual, residual)
+    for (let j = 0; j < width; j++) direction[j] = residual[j]! + (next / length) * direction[j]!
+    length = next
+  }
+  return weight
+}
+
+/**
  * Coefficient of determination on test rows of a ridge regression fitted on training rows, 1 − SS_res/SS_tot. Features
  * are standardised on the training rows and the target is centred, so the intercept is free.
  *
@@ -210,21 +255,8 @@ export function ridgeR2(
   const z = standardise(test, train).data
   let mean = 0
   for (let i = 0; i < count; i++) mean += trainTarget[i]! / count
-  const gram = Matrix.zeros(width, width)
-  const right = Matrix.zeros(width, 1)
-  for (let i = 0; i < count; i++) {
-    const y = trainTarget[i]! - mean
-    for (let a = 0; a < width; a++) {
-      const xa = x[i * width + a]!
-      right.set(a, 0, right.get(a, 0) + xa * y)
-      for (let b = 0; b <= a; b++) gram.set(a, b, gram.get(a, b) + xa * x[i * width + b]!)
-    }
-  }
-  for (let a = 0; a < width; a++) {
-    for (let b = 0; b < a; b++) gram.set(b, a, gram.get(a, b))
-    gram.set(a, a, gram.get(a, a) + l2 * count)
-  }
-  const weight = solve(gram, right).to1DArray()
+  const centred = Float64Array.from({ length: count }, (_, i) => trainTarget[i]! - mean)
+  const weight = ridgeWeights(x, count, width, centred, l2 * count)
   let [residual, total, testMean] = [0, 0, 0]
   for (let i = 0; i < test.count; i++) testMean += testTarget[i]! / test.count
   for (let i = 0; i < test.count; i++) {

@@ -3,6 +3,7 @@ import { fillNormal, key, uniform } from "@exp/random"
 import { plan, SpecError } from "@exp/spec"
 import { type Device, openDevice } from "@exp/tensor"
 import * as Schema from "effect/Schema"
+import { Matrix, solve } from "ml-matrix"
 import { beforeAll, describe, expect, it } from "vitest"
 import cifar from "../../../../experiments/sparsejepa.cifar.ts"
 import fashion from "../../../../experiments/sparsejepa.fashion.ts"
@@ -27,6 +28,7 @@ import {
   SparseJepa,
   SparseJepaTask,
   Supervised,
+  standardise,
 } from "../../src/jepa/jepa.ts"
 import { last, runTrial, type TrialRecord } from "../trial-in-memory.ts"
 
@@ -294,6 +296,34 @@ describe("probes", () => {
     expect(ridgeR2(train, line(train), test, line(test), 1e-6)).toBeCloseTo(1, 4)
     const noise = (seed: string) => fillNormal(key(3, seed), new Float64Array(400))
     expect(Math.abs(ridgeR2(train, noise("c"), test, noise("d")))).toBeLessThan(0.06)
+  })
+  it("fit a ridge regression as the normal equations do, features in near dependence included", () => {
+    const make = (seed: string) => {
+      const data = fillNormal(key(5, seed), new Float32Array(60 * 12))
+      for (let i = 0; i < 60; i++) data[12 * i + 11] = data[12 * i]! + 1e-3 * data[12 * i + 11]!
+      return { data, count: 60, width: 12 }
+    }
+    const [train, test] = [make("a"), make("b")]
+    const target = (seed: string) => fillNormal(key(6, seed), new Float64Array(60)).map((y, i) => y + 5 + (i % 3))
+    const [y, t] = [target("a"), target("b")]
+    const mean = (v: Float64Array) => v.reduce((sum, one) => sum + one, 0) / v.length
+    const x = new Matrix(
+      Array.from({ length: 60 }, (_, i) => [...standardise(train, train).data.subarray(12 * i, 12 * i + 12)]),
+    )
+    const z = new Matrix(
+      Array.from({ length: 60 }, (_, i) => [...standardise(test, train).data.subarray(12 * i, 12 * i + 12)]),
+    )
+    const normal = x
+      .transpose()
+      .mmul(x)
+      .add(Matrix.eye(12).mul(1e-3 * 60))
+    const right = x.transpose().mmul(Matrix.columnVector([...y].map((one) => one - mean(y))))
+    const predicted = z.mmul(solve(normal, right)).to1DArray()
+    const [residual, total] = [
+      predicted.reduce((sum, p, i) => sum + (t[i]! - mean(y) - p) ** 2, 0),
+      t.reduce((sum, one) => sum + (one - mean(t)) ** 2, 0),
+    ]
+    expect(ridgeR2(train, y, test, t)).toBeCloseTo(1 - residual / total, 7)
   })
   it("lose information by coarser bins, never gain it", () => {
     for (let round = 0; round < 20; round++) {
