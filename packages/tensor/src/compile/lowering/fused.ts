@@ -249,13 +249,14 @@ export const fused: Record<string, FusedLowering> = {
     if (classes < manyClasses) return undefined
     const full = b.full(logits)
     const logs = b.graph.op("LogSoftmax", [full], full, { axis: int(-1) })
-    const scaled = b.mul(b.unary("Exp", { value: logs, shape: logits.shape }), b.reshape(dy, [n, 1]))
+    const softmax = b.unary("Exp", { value: logs, shape: logits.shape })
     const { inside, at } = positions(b, labels, classes)
-    const updates = b.broadcastTo(b.where(inside, b.unary("Neg", dy), c(b, 0)), [n])
-    const value = b.graph.op("ScatterND", [b.full(scaled), b.full(at), b.full(updates)], full, {
+    const updates = b.broadcastTo(b.where(inside, c(b, -1), c(b, 0)), [n])
+    const slope = b.graph.op("ScatterND", [b.full(softmax), b.full(at), b.full(updates)], full, {
       reduction: text("add"),
     })
-    return { value, shape: logits.shape }
+    // Last, so that the constant of a mean can go into the products that follow.
+    return b.mul({ value: slope, shape: logits.shape }, b.reshape(dy, [n, 1]))
   },
   ExpMatMul: structure["BatchMatMul"]!,
   ExpPairwiseDistance: ({ b, x }) => {
