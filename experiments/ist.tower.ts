@@ -18,7 +18,7 @@ export default Experiment.make("ist.tower", {
     "dense-flops": { layers: AllLayers(), steps: 3350 },
   },
   baseline: "rst",
-  tune: { over: { learningRate: [1e-3, 2e-3, 4e-3] }, by: "val/loss", with: { evaluate: "validation" } },
+  tune: { over: { learningRate: [5e-4, 1e-3, 2e-3, 4e-3, 8e-3] }, by: "val/loss", with: { evaluate: "validation" } },
   seeds: 5,
   compare: ["test/loss", "test/accuracy", "ist/true_share", "flops/total", "mem/grads"],
   profiles: {

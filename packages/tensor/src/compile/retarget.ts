@@ -1,4 +1,4 @@
-/** Rewrites a traced step for a provider that lacks some of the operators which lowerings emit. */
+/** Rewrites a traced step: for a provider that lacks some of the operators which lowerings emit, or to have fewer. */
 import { Builder } from "./builder.ts"
 import { Graph, type Node, reachable, type Value } from "./graph.ts"
 import type { TracedStep } from "./trace-step.ts"

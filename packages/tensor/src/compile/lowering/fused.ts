@@ -180,6 +180,19 @@ function gaussian(b: Builder, h: Handle): { readonly u: Handle; readonly twoPhi:
   return { u, twoPhi: b.add(b.unary("Erf", u), c(b, 1)) }
 }
 
+/** The normalised rows, their means and the inverses of their deviations. */
+function layerNormalization(b: Builder, h: Handle, scale: Handle, bias: Handle, epsilon: number): Handle[] {
+  const rows = { shape: [...h.shape.slice(0, -1), 1], dtype: "float32" } as const
+  return b.graph
+    .apply(
+      "LayerNormalization",
+      [b.full(h), b.full(scale), b.full(bias)],
+      [{ shape: h.shape, dtype: "float32" }, rows, rows],
+      { axis: int(-1), epsilon: float(epsilon) },
+    )
+    .map((value) => ({ value, shape: value.shape }))
+}
+
 /** A lowering that may decline, in which case the kernel's composite is traced. */
 export type FusedLowering = (call: Call) => ReturnType<Lowering> | undefined
 
@@ -198,37 +211,12 @@ export const fused: Record<string, FusedLowering> = {
     const density = b.mul(u, b.unary("Exp", b.sub(c(b, Math.log(2 / Math.sqrt(Math.PI))), b.mul(u, u))))
     return b.mul(b.mul(dy, c(b, 0.5)), b.add(twoPhi, density))
   },
-  ExpLayerNorm: ({ b, x, attributes: { epsilon } }) => {
-    const h = x("x")
-    const rows = [...h.shape.slice(0, -1), 1]
-    return b.graph
-      .apply(
-        "LayerNormalization",
-        [b.full(h), b.full(x("scale")), b.full(x("bias"))],
-        [
-          { shape: h.shape, dtype: "float32" },
-          { shape: rows, dtype: "float32" },
-          { shape: rows, dtype: "float32" },
-        ],
-        { axis: int(-1), epsilon: float(epsilon) },
-      )
-      .map((value) => ({ value, shape: value.shape }))
-  },
+  ExpLayerNorm: ({ b, x, attributes: { epsilon } }) => layerNormalization(b, x("x"), x("scale"), x("bias"), epsilon),
   ExpStandardise: ({ b, x, attributes: { epsilon } }) => {
-    const h = x("x")
-    const n = h.shape[h.shape.length - 1]!
-    const rows = [...h.shape.slice(0, -1), 1]
-    const [normal, , inverse] = b.graph.apply(
-      "LayerNormalization",
-      [b.full(h), b.full(b.uniform(1, [n], "float32")), b.full(b.uniform(0, [n], "float32"))],
-      [
-        { shape: h.shape, dtype: "float32" },
-        { shape: rows, dtype: "float32" },
-        { shape: rows, dtype: "float32" },
-      ],
-      { axis: int(-1), epsilon: float(epsilon) },
-    )
-    return [normal!, inverse!].map((value) => ({ value, shape: value.shape }))
+    const n = x("x").shape.at(-1)!
+    const [one, zero] = [b.uniform(1, [n], "float32"), b.uniform(0, [n], "float32")]
+    const [normal, , inverse] = layerNormalization(b, x("x"), one, zero, epsilon)
+    return [normal!, inverse!]
   },
   ExpSoftmaxCrossEntropy: ({ b, x }) => {
     const [logits, labels] = [x("logits"), x("labels")]
