@@ -46,7 +46,7 @@ export default Experiment.make("snella.vit", {
       seeds: 2,
       tune: false,
     },
-    // One seed tells a rate that works from one that works in most seeds no better than a coin: three, for every arm.
+    // Rates chosen by the mean of three seeds, for every arm alike: one seed may favour a rate at which others diverge.
     tuned: { tune: { ...tune, seeds: 3 } },
   },
 })

@@ -64,6 +64,8 @@ function trialTime(name: string): string {
      WHERE experiment = '${name}' AND profile = '${profile}' AND seconds IS NOT NULL`,
     "--json",
   )
+  // Where the run failed before it made a database, this is a complaint, which the table below repeats.
+  if (!rows.startsWith("[")) return "no trials"
   const [{ trials, seconds }] = JSON.parse(rows) as [{ trials: number; seconds: number | null }]
   return `${trials} trials of ${Math.round(seconds ?? 0)} s together`
 }

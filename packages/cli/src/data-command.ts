@@ -2,6 +2,7 @@ import { cacheDirectory, type DataProgress, getDataset, listDatasets, verifyData
 import { ExitCode } from "./exit-code.ts"
 import { json } from "./json.ts"
 import { bytes, duration } from "./numbers.ts"
+import { programName } from "./program-name.ts"
 import { UsageError } from "./report-error.ts"
 import { textTable } from "./table.ts"
 import { style, terminalWidth } from "./terminal.ts"
@@ -84,7 +85,7 @@ export async function verifyData(names: readonly string[], output: { json: boole
   for (const name of wanted) results.push(await verifyDataset(name))
   if (output.json) process.stdout.write(`${json(results)}\n`)
   else if (results.length === 0)
-    process.stdout.write("No data set is cached. Fetch one with: exp data get fashion-mnist\n")
+    process.stdout.write(`No data set is cached. Fetch one with: ${programName()} data get fashion-mnist\n`)
   else {
     for (const { name, state, reason, path } of results) {
       const mark = state === "whole" ? style("green", state, process.stdout) : style("red", state, process.stdout)
@@ -92,7 +93,7 @@ export async function verifyData(names: readonly string[], output: { json: boole
     }
     if (results.some((result) => result.state === "damaged")) {
       process.stdout.write(
-        "A damaged data set is fetched again by itself at its next use, or now with: exp data get NAME\n",
+        `A damaged data set is fetched again by itself at its next use, or now with: ${programName()} data get NAME\n`,
       )
     }
   }

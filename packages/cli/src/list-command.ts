@@ -2,6 +2,7 @@ import { openStore, parseWhere, type RunFilter, type RunListItem, runStates, typ
 import type { ListOptions } from "./commands/ls.ts"
 import { json } from "./json.ts"
 import { duration, number } from "./numbers.ts"
+import { programName } from "./program-name.ts"
 import { UsageError } from "./report-error.ts"
 import { textTable } from "./table.ts"
 import { style, terminalWidth } from "./terminal.ts"
@@ -91,7 +92,7 @@ function listExperiments(store: Store, output: { json: boolean }): void {
     return
   }
   if (rows.length === 0) {
-    process.stdout.write("No experiments yet. Start one with: exp run snella.vit.ts --quick\n")
+    process.stdout.write(`No experiments yet. Start one with: ${programName()} run snella.vit.ts --quick\n`)
     return
   }
   const early = rows.some(({ progress }) => progress.stopped > 0)

@@ -29,6 +29,7 @@ import { register as sql } from "./commands/sql.ts"
 import { register as tag } from "./commands/tag.ts"
 import { register as watch } from "./commands/watch.ts"
 import { ExitCode } from "./exit-code.ts"
+import { programName } from "./program-name.ts"
 import { reportError } from "./report-error.ts"
 
 const program = new Command("exp")
@@ -46,7 +47,7 @@ const program = new Command("exp")
 Results go to stdout, progress and diagnostics to stderr.
 Exit codes: 0 ok, 1 some trials failed, 2 usage or specification error, 130 interrupted.
 
-Start with:  exp run snella.vit.ts --quick`,
+Start with:  ${programName()} run snella.vit.ts --quick`,
   )
   .exitOverride()
 

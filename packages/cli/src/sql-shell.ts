@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs"
 import { openStore, type Store } from "@exp/store"
+import { programName } from "./program-name.ts"
 import { UsageError } from "./report-error.ts"
 import { formats, printResult, sqlError } from "./sql/print.ts"
 import { splitStatements } from "./sql/statements.ts"
@@ -48,7 +49,7 @@ function runOne(store: Store, statement: string, format: string): void {
     const known = sqlError(error, statement)
     throw /would change/.test(known.message)
       ? known
-      : new UsageError(`${known.message}\nList the tables and views with: exp sql`)
+      : new UsageError(`${known.message}\nList the tables and views with: ${programName()} sql`)
   }
   if (result.columns.length === 0) process.stderr.write(`${result.changes} rows changed\n`)
   else printResult(result, format, terminalWidth())

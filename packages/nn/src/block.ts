@@ -7,8 +7,8 @@ import {
   linear,
   mergeHeads,
   splitHeads,
-  standardise,
   type Tensors,
+  unscaledLayerNorm,
   worthAbsorbing,
 } from "@exp/tensor"
 import * as tf from "@tensorflow/tfjs-core"
@@ -68,7 +68,7 @@ export function transformerBlock(params: Tensors, block: number, x: tf.Tensor, o
       const h = layerNorm(x, scale, shift, epsilon)
       return names.map((name) => map(name, h))
     }
-    const normal = standardise(x, epsilon)
+    const normal = unscaledLayerNorm(x, epsilon)
     return names.map((name) => {
       const { weight, bias } = absorbNorm(p(`${name}.weight`), p(`${name}.bias`), scale, shift)
       return linear(normal, weight, bias)

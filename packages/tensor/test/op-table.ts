@@ -624,9 +624,9 @@ export const opCases: readonly OpCase[] = [
     slope: 5e-2,
   },
   {
-    op: "standardise",
+    op: "unscaledLayerNorm",
     inputs: { x: real([3, 6]) },
-    f: ({ x }) => ops.standardise(x!),
+    f: ({ x }) => ops.unscaledLayerNorm(x!),
     tolerance: 1e-5,
     slope: 5e-2,
   },
@@ -635,7 +635,7 @@ export const opCases: readonly OpCase[] = [
     inputs: { x: real([3, 6]), w: real([6, 2], 4), c: real([2], 5), s: real([6], 2), b: real([6], 3) },
     f: ({ x, w, c, s, b }) => {
       const { weight, bias } = ops.absorbNorm(w!, c!, s!, b!)
-      return ops.linear(ops.standardise(x!), weight, bias)
+      return ops.linear(ops.unscaledLayerNorm(x!), weight, bias)
     },
     tolerance: 1e-5,
     slope: 5e-2,

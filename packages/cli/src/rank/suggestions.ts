@@ -1,6 +1,7 @@
 /** What is not measured, and what to measure next. */
 import { applyTieRule, countResults, countVotes, informationInverse, mostInformative, type Ranking } from "@exp/ranking"
 import type { Store } from "@exp/store"
+import { programName } from "../program-name.ts"
 import type { Pool } from "./pool.ts"
 
 export interface Coverage {
@@ -143,7 +144,7 @@ function nextTrials(
         what: `the trial of seed ${seed}`,
         gain: Number.isFinite(gain) ? gain : null,
         // A number of seeds n + 1 means the seeds 0 … n, of which the finished ones are reused.
-        command: `exp run ${quoted(file)} --arm ${quoted(arm)} --seeds ${seed + 1}${profile}`,
+        command: `${programName()} run ${quoted(file)} --arm ${quoted(arm)} --seeds ${seed + 1}${profile}`,
       })
     }
     if (found.length === 0) {
@@ -156,7 +157,7 @@ function nextTrials(
           competitor: name,
           what: `one more seed (${next})`,
           gain: Number.isFinite(gain) ? gain : null,
-          command: `exp run ${quoted(file)} --arm ${quoted(arm)} --seeds ${next + 1}${profile}`,
+          command: `${programName()} run ${quoted(file)} --arm ${quoted(arm)} --seeds ${next + 1}${profile}`,
         })
       }
     }

@@ -8,7 +8,7 @@
  */
 import { initialise, transformerBlock } from "@exp/nn"
 import { derive, type Key } from "@exp/random"
-import { type HostTensor, type HostTensors, layerNorm, linear, type Tensors } from "@exp/tensor"
+import { type HostTensor, type HostTensors, layerNorm, linear, type Tensors, unscaledLayerNorm } from "@exp/tensor"
 import * as tf from "@tensorflow/tfjs-core"
 import { sincosPositions } from "./sincos-positions.ts"
 
@@ -190,8 +190,7 @@ export const predictorHead = (params: Tensors, tokens: tf.Tensor): tf.Tensor =>
 
 /** Layer norm over the last axis without parameters (ε 1e-5): what targets go through, so that they cannot collapse. */
 export function normaliseTargets(x: tf.Tensor): tf.Tensor {
-  const width = x.shape[x.rank - 1]!
-  return layerNorm(x, tf.ones([width]), tf.zeros([width]), 1e-5)
+  return unscaledLayerNorm(x, 1e-5)
 }
 
 /**

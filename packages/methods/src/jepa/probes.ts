@@ -197,7 +197,7 @@ export function accuracy(predicted: ArrayLike<number>, labels: ArrayLike<number>
  *
  * @param x rows [count, width]
  * @param target [count]
- * @returns [width], with a residual below 1e-9 of ‖Xᵀy‖
+ * @returns [width], with a residual below 1e-9 of ‖Xᵀy‖, or what 20·width iterations came to
  */
 function ridgeWeights(
   x: Float32Array | Float64Array,
@@ -206,11 +206,11 @@ function ridgeWeights(
   target: Float64Array,
   penalty: number,
 ): Float64Array {
-  /** Xᵀ·rows, where a row's number comes from the row itself. */
-  const transposed = (number: (at: number, i: number) => number): Float64Array => {
+  /** Σᵢ factorᵢ·xᵢ over the rows xᵢ, of which row i begins at `at`. */
+  const transposed = (factorOf: (at: number, i: number) => number): Float64Array => {
     const out = new Float64Array(width)
     for (let i = 0, at = 0; i < count; i++, at += width) {
-      const factor = number(at, i)
+      const factor = factorOf(at, i)
       for (let j = 0; j < width; j++) out[j]! += factor * x[at + j]!
     }
     return out

@@ -78,9 +78,9 @@ const kernel = defineKernel({
   },
 })
 
-/** Gradient of {@link standardise}: `inv·(dy − mean(dy) − x̂·mean(dy·x̂))`. */
-const standardiseGradient = defineKernel({
-  name: "ExpStandardiseGrad",
+/** Gradient of {@link unscaledLayerNorm}: `inv·(dy − mean(dy) − x̂·mean(dy·x̂))`. */
+const unscaledGradient = defineKernel({
+  name: "ExpUnscaledLayerNormGrad",
   composite: ({ normal, inverse, dy }) => {
     const centre = tf.mean(dy!, -1, true)
     const slope = tf.mean(tf.mul(dy!, normal!), -1, true)
@@ -88,8 +88,8 @@ const standardiseGradient = defineKernel({
   },
 })
 
-const standardiseKernel = defineKernel({
-  name: "ExpStandardise",
+const unscaledKernel = defineKernel({
+  name: "ExpUnscaledLayerNorm",
   composite: ({ x }, { epsilon }) => {
     const centred = tf.sub(x!, tf.mean(x!, -1, true))
     const inverse = tf.rsqrt(tf.add(tf.mean(tf.square(centred), -1, true), epsilon as number))
@@ -99,7 +99,7 @@ const standardiseKernel = defineKernel({
     saveInputs: [],
     saveOutputs: [true, true],
     of: ([dy], [normal, inverse]) => ({
-      x: () => standardiseGradient({ normal: normal!, inverse: inverse!, dy: dy! })[0]!,
+      x: () => unscaledGradient({ normal: normal!, inverse: inverse!, dy: dy! })[0]!,
     }),
   },
 })
@@ -110,8 +110,8 @@ const standardiseKernel = defineKernel({
  * @param x [..., n]
  * @param epsilon added to the variance
  */
-export function standardise<T extends tf.Tensor>(x: T, epsilon = 1e-6): T {
-  return standardiseKernel({ x }, { epsilon })[0] as T
+export function unscaledLayerNorm<T extends tf.Tensor>(x: T, epsilon = 1e-6): T {
+  return unscaledKernel({ x }, { epsilon })[0] as T
 }
 
 /** Rows over columns from which on {@link absorbNorm} is cheaper: it works on the weights what it saves on the rows. */
@@ -121,7 +121,7 @@ const manyRows = 2
 export const worthAbsorbing = (rows: number, columns: number): boolean => rows >= manyRows * columns
 
 /**
- * The linear map `norm(x)·W + b` as one of {@link standardise}`(x)`: the scale of a layer norm is a factor of W's rows,
+ * The linear map `norm(x)·W + b` as one of {@link unscaledLayerNorm}`(x)`: the scale of a layer norm is a factor of W's rows,
  * its shift adds to the bias. Then the gradients of scale and shift are sums over the weights instead of all rows, and
  * the normalised rows are the only ones that the backward pass needs.
  *

@@ -212,7 +212,7 @@ export const fused: Record<string, FusedLowering> = {
     return b.mul(b.mul(dy, c(b, 0.5)), b.add(twoPhi, density))
   },
   ExpLayerNorm: ({ b, x, attributes: { epsilon } }) => layerNormalization(b, x("x"), x("scale"), x("bias"), epsilon),
-  ExpStandardise: ({ b, x, attributes: { epsilon } }) => {
+  ExpUnscaledLayerNorm: ({ b, x, attributes: { epsilon } }) => {
     const n = x("x").shape.at(-1)!
     const [one, zero] = [b.uniform(1, [n], "float32"), b.uniform(0, [n], "float32")]
     const [normal, , inverse] = layerNormalization(b, x("x"), one, zero, epsilon)
